@@ -1,0 +1,459 @@
+package pyexec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-pyexec/pyexec/internal/engine"
+	"github.com/go-pyexec/pyexec/internal/kernel"
+	"github.com/go-pyexec/pyexec/internal/wire"
+)
+
+// Config says how an Executor works. The zero Config is a good production default: everything is reset after each
+// call, and the interpreter is recycled every 1000 calls.
+type Config struct {
+	// Reset says what is put back after each call. Zero: ResetAll.
+	Reset ResetMode
+
+	// Namespace says how a snippet sees its own top-level names. Zero: OneNamespace.
+	Namespace NamespaceMode
+
+	// RecycleEvery is the number of executions after which the interpreter is recycled. Zero: 1000. RecycleNever: no
+	// number of executions is a reason to recycle.
+	RecycleEvery int
+
+	// RecycleAfter is the age at which the interpreter is recycled. Zero: age is no reason to recycle.
+	RecycleAfter time.Duration
+
+	// CacheEntries is how many compiled snippets are kept, the least recently used dropped first. Zero: 1024.
+	CacheEntries int
+
+	// CacheBytes bounds the bytes of source of the compiled snippets kept. Zero: 64 MiB.
+	CacheBytes int
+
+	// MaxSource is the longest source accepted, in bytes; longer gives ErrTooLarge. Zero: 1 MiB. Compiling takes some
+	// hundred times as much memory as the source is long.
+	MaxSource int
+
+	// MaxInput bounds, in bytes, a call's encoded Vars, and its Stdin; more gives ErrTooLarge. Zero: 64 MiB.
+	MaxInput int
+
+	// MaxOutput bounds, in bytes, what is kept of a call's standard output, and of its standard error. What is beyond is
+	// dropped, and the Result says so. Zero: 1 MiB.
+	MaxOutput int
+
+	// MaxResult bounds, in bytes, a call's encoded variables. One that does not fit is in Result.Skipped. Zero: 64 MiB.
+	MaxResult int
+
+	// MaxDepth bounds how deep values may be nested, in either direction. Zero: 1000; at most 10,000.
+	MaxDepth int
+
+	// Logger gets the few messages that have no caller to go to: a recycle that failed, a Close that has to wait.
+	// Nil: slog.Default.
+	Logger *slog.Logger
+}
+
+// NamespaceMode says how a snippet sees its own top-level names.
+type NamespaceMode uint8
+
+const (
+	// OneNamespace runs a snippet as Python runs a file: one fresh dict is both its globals and its locals.
+	OneNamespace NamespaceMode = iota
+	// SplitNamespace runs exec(code, {}, locals), as if the snippet stood in the body of a class. Functions, and
+	// comprehensions before Python 3.12, then cannot see top-level names, imported modules among them; it is there for
+	// code that was written for that form. See https://docs.python.org/3/library/functions.html#exec.
+	SplitNamespace
+)
+
+// Vars are the variables a snippet starts with, by name. README.md has the table of Go types and what they become.
+type Vars map[string]any
+
+// A Snippet is one execution.
+type Snippet struct {
+	// Code is Python source, in UTF-8. NUL bytes and invalid UTF-8 are errors.
+	Code string
+	// Name is the file name shown in tracebacks. Empty: "snippet.py". No such file need exist, and none is read. Python prints no source lines for names in <angle brackets> before 3.13.
+	Name string
+	// Vars are the variables the snippet starts with.
+	Vars Vars
+	// Want names the variables that come back. Empty: all that convert.
+	Want []string
+	// Stdin is what the snippet reads from sys.stdin. It is read to its end before the call. Nil: empty.
+	Stdin io.Reader
+}
+
+// ErrInUse is returned by New while another in-process Executor of the process is open: CPython has one main interpreter
+// in a process. After that one's Close, New works again.
+var ErrInUse = kernel.ErrInUse
+
+// An Executor runs snippets. It is safe for use by any number of goroutines; those that find it busy wait in Go, in
+// order, and stop waiting when their context ends.
+type Executor struct {
+	config  Config // with its defaults filled in
+	idle    chan *slot
+	closing chan struct{} // closed when Close begins
+	closed  chan struct{} // closed when Close is done
+	once    sync.Once
+	seed    maphash.Seed
+	byAge   *time.Timer
+	stats   counters
+}
+
+// A slot is a worker and what belongs to it while somebody holds it. Whoever took it from idle owns it.
+type slot struct {
+	worker     engine.Worker
+	call       engine.Call
+	reply      engine.Reply
+	executions int    // since the last recycle
+	taint      string // why it must be recycled before the next call
+	broken     error  // the last recycle failed
+}
+
+// epoch is what times within the process are counted from; a difference needs only the monotonic clock.
+var epoch = time.Now()
+
+func now() time.Duration { return time.Since(epoch) }
+
+// New starts an Executor. A field of config that is out of range gives a *ConfigError; another open in-process Executor
+// gives ErrInUse.
+func New(config Config) (*Executor, error) {
+	if err := config.fill(); err != nil {
+		return nil, err
+	}
+	k, err := kernel.Start(kernel.Config{
+		CacheEntries: uint64(config.CacheEntries),
+		CacheBytes:   uint64(config.CacheBytes),
+		MaxOutput:    uint64(config.MaxOutput),
+		MaxResult:    uint64(config.MaxResult),
+		MaxDepth:     uint32(config.MaxDepth),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("pyexec: %w", err)
+	}
+	return newExecutor(config, k), nil
+}
+
+func newExecutor(config Config, workers ...engine.Worker) *Executor {
+	e := &Executor{
+		config:  config,
+		idle:    make(chan *slot, len(workers)),
+		closing: make(chan struct{}),
+		closed:  make(chan struct{}),
+		seed:    maphash.MakeSeed(),
+	}
+	for _, w := range workers {
+		e.idle <- &slot{worker: w}
+	}
+	e.startAging()
+	return e
+}
+
+func (c *Config) fill() error {
+	if c.Reset > ResetNone {
+		return &ConfigError{Field: "Reset", Value: c.Reset, Reason: "it is neither ResetAll nor ResetNone"}
+	}
+	if c.Namespace > SplitNamespace {
+		return &ConfigError{Field: "Namespace", Value: c.Namespace, Reason: "it is neither OneNamespace nor SplitNamespace"}
+	}
+	if c.RecycleEvery == 0 {
+		c.RecycleEvery = 1000
+	}
+	if c.RecycleEvery < RecycleNever {
+		return &ConfigError{Field: "RecycleEvery", Value: c.RecycleEvery, Reason: "it is neither positive nor RecycleNever"}
+	}
+	if c.RecycleAfter < 0 {
+		return &ConfigError{Field: "RecycleAfter", Value: c.RecycleAfter, Reason: "it is negative"}
+	}
+	for _, f := range []struct {
+		name          string
+		value         *int
+		usual, at_max int
+	}{
+		{"CacheEntries", &c.CacheEntries, 1024, 1 << 30},
+		{"CacheBytes", &c.CacheBytes, 64 << 20, 1 << 40},
+		{"MaxSource", &c.MaxSource, 1 << 20, 1 << 30},
+		{"MaxInput", &c.MaxInput, 64 << 20, 1 << 40},
+		{"MaxOutput", &c.MaxOutput, 1 << 20, 1 << 40},
+		{"MaxResult", &c.MaxResult, 64 << 20, 1 << 40},
+		{"MaxDepth", &c.MaxDepth, 1000, 10_000},
+	} {
+		if *f.value == 0 {
+			*f.value = f.usual
+		}
+		if *f.value < 0 || *f.value > f.at_max {
+			return &ConfigError{Field: f.name, Value: *f.value, Reason: fmt.Sprintf("it is not between 1 and %d", f.at_max)}
+		}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return nil
+}
+
+// Execute runs code with the variables of in, and returns what came of it: short for Run with a Snippet of the two.
+func (e *Executor) Execute(ctx context.Context, code string, in Vars) (*Result, error) {
+	return e.run(ctx, &Snippet{Code: code, Vars: in}, e.hash(defaultName, code), false)
+}
+
+// Run executes a snippet and returns what came of it.
+//
+// The error is nil, or tells what went wrong: a *PythonError for an exception, an *ExitError for SystemExit, an
+// *InputError for a variable that has no Python form, ErrTooLarge for a Code or input over its limit, ErrClosed after
+// Close, or ctx.Err() if ctx ended before the call's turn came. With the first two there is also a Result, as far as the
+// snippet got.
+func (e *Executor) Run(ctx context.Context, s Snippet) (*Result, error) {
+	return e.run(ctx, &s, e.hash(s.name(), s.Code), false)
+}
+
+const defaultName = "snippet.py"
+
+func (s *Snippet) name() string {
+	if s.Name == "" {
+		return defaultName
+	}
+	return s.Name
+}
+
+// hash finds compiled code in a worker's cache, which compares the source itself, too.
+func (e *Executor) hash(name, code string) uint64 {
+	h := maphash.String(e.seed, code)
+	if name != defaultName {
+		h ^= maphash.String(e.seed, name) * 0x9e3779b97f4a7c15
+	}
+	return h
+}
+
+func (e *Executor) run(ctx context.Context, s *Snippet, hash uint64, compileOnly bool) (*Result, error) {
+	vars, want, stdin, err := e.encodeInput(s)
+	if err != nil {
+		return nil, err
+	}
+	w, err := e.acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer e.release(w)
+
+	start := now()
+	w.call = engine.Call{
+		Name: s.name(), Code: s.Code, Hash: hash,
+		Vars: vars, Want: want, Stdin: stdin,
+		Reset: e.config.Reset == ResetAll, Split: e.config.Namespace == SplitNamespace, CompileOnly: compileOnly,
+	}
+	if err := w.worker.Run(&w.call, &w.reply); err != nil {
+		w.taint = err.Error()
+		return nil, fmt.Errorf("pyexec: %w", err)
+	}
+	r, err := newResult(&w.reply, s)
+	e.count(w, err, compileOnly)
+	if r != nil {
+		r.Duration = now() - start
+	}
+	w.call = engine.Call{} // keeps nothing of the caller's alive
+	return r, err
+}
+
+// encodeInput turns what goes in into bytes, before the call takes its turn.
+func (e *Executor) encodeInput(s *Snippet) (vars, want, stdin []byte, err error) {
+	if len(s.Code) > e.config.MaxSource {
+		return nil, nil, nil, fmt.Errorf("%w: Code has %d bytes, Config.MaxSource is %d", ErrTooLarge, len(s.Code), e.config.MaxSource)
+	}
+	if len(s.Vars) > 0 {
+		vars, err = wire.AppendVars(nil, s.Vars, e.config.MaxDepth)
+		if err != nil {
+			return nil, nil, nil, asInputError(err)
+		}
+		if len(vars) > e.config.MaxInput {
+			return nil, nil, nil, fmt.Errorf("%w: Vars have %d bytes, Config.MaxInput is %d", ErrTooLarge, len(vars), e.config.MaxInput)
+		}
+	}
+	if len(s.Want) > 0 {
+		want = wire.AppendNames(nil, s.Want)
+	}
+	if s.Stdin != nil {
+		stdin, err = io.ReadAll(io.LimitReader(s.Stdin, int64(e.config.MaxInput)+1))
+		if err != nil {
+			return nil, nil, nil, fmt.Errorf("pyexec: reading Stdin: %w", err)
+		}
+		if len(stdin) > e.config.MaxInput {
+			return nil, nil, nil, fmt.Errorf("%w: Stdin has more bytes than Config.MaxInput, %d", ErrTooLarge, e.config.MaxInput)
+		}
+	}
+	return vars, want, stdin, nil
+}
+
+// acquire waits for a worker's turn, and sees to it that the worker is fit to run.
+func (e *Executor) acquire(ctx context.Context) (*slot, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	var w *slot
+	select {
+	case w = <-e.idle:
+	default:
+		e.stats.waiting.Add(1)
+		defer e.stats.waiting.Add(-1)
+		select {
+		case w = <-e.idle:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-e.closing:
+			return nil, ErrClosed
+		}
+	}
+	select {
+	case <-e.closing: // Close wants the slot that was taken
+		e.idle <- w
+		return nil, ErrClosed
+	default:
+	}
+	if w.broken != nil {
+		if err := e.recycle(w, RecycleError); err != nil {
+			e.idle <- w
+			return nil, err
+		}
+	}
+	return w, nil
+}
+
+// release gives a worker back; if it is due to be recycled, that happens behind the caller's back.
+func (e *Executor) release(w *slot) {
+	reason := e.due(w)
+	if reason == "" {
+		e.idle <- w
+		return
+	}
+	go func() {
+		if err := e.recycle(w, reason); err != nil {
+			e.config.Logger.Error("pyexec: the interpreter could not be recycled; the next call tries again", "error", err)
+		}
+		e.idle <- w
+	}()
+}
+
+// closeWarning is how long Close waits in silence.
+const closeWarning = 5 * time.Second
+
+// Close waits for running calls, ends the interpreter, and makes calls that wait, or come later, return ErrClosed. It may
+// be called more than once and by several goroutines: each returns when the Executor is closed. If it has to wait long it
+// tells Config.Logger what it waits for.
+func (e *Executor) Close() error {
+	e.once.Do(func() {
+		close(e.closing)
+		if e.byAge != nil {
+			e.byAge.Stop()
+		}
+		for range cap(e.idle) {
+			w := e.awaitIdle()
+			w.worker.Close()
+		}
+		close(e.closed)
+	})
+	<-e.closed
+	return nil
+}
+
+func (e *Executor) awaitIdle() *slot {
+	begin := now()
+	for wait := closeWarning; ; wait *= 2 {
+		select {
+		case w := <-e.idle:
+			return w
+		case <-time.After(wait):
+			e.config.Logger.Warn("pyexec: Close waits for a call that is still running", "waited", now()-begin)
+		}
+	}
+}
+
+func asInputError(err error) error {
+	var in *wire.InputError
+	if errors.As(err, &in) {
+		return &InputError{Name: in.Name, Err: in.Err}
+	}
+	return err
+}
+
+// Stats is a snapshot of what an Executor has done.
+type Stats struct {
+	Executions     uint64 // calls that reached Python
+	PythonErrors   uint64 // of these, calls that ended in a *PythonError
+	Exits          uint64 // of these, calls that ended in an *ExitError
+	Resets         uint64 // of these, calls after which something had to be put back
+	CacheHits      uint64 // calls whose code was compiled already
+	CacheMisses    uint64 // calls whose code had to be compiled
+	CacheEvictions uint64 // compiled snippets dropped to make room
+	CacheEntries   uint64 // compiled snippets in the cache
+	Waiting        int64  // callers waiting for their turn now
+	Recycles       uint64 // recycles so far
+	RecyclesBy     map[RecycleReason]uint64
+	Reinitialized  uint64        // of the recycles, those that finalised and initialised the interpreter
+	Purged         uint64        // of the recycles, those that put back and collected everything but kept loaded modules
+	LastRecycle    time.Duration // how long the last recycle took
+	LongestRecycle time.Duration // how long the longest recycle took
+	LastTaint      string        // why the interpreter was last tainted, if ever
+}
+
+type counters struct {
+	executions, errors, exits, resets, misses, evictions, cached atomic.Uint64
+	waiting                                                      atomic.Int64
+
+	mu      sync.Mutex // guards recycle
+	recycle Stats      // only its fields about recycles
+}
+
+func (e *Executor) count(w *slot, err error, compileOnly bool) {
+	s := &e.stats
+	if w.reply.Compiled {
+		s.misses.Add(1)
+		s.evictions.Store(w.reply.Evictions)
+		s.cached.Store(w.reply.Cached)
+	}
+	if compileOnly {
+		return
+	}
+	w.executions++
+	s.executions.Add(1)
+	if err != nil {
+		switch w.reply.Status {
+		case engine.Exception:
+			s.errors.Add(1)
+		case engine.Exit:
+			s.exits.Add(1)
+		}
+	}
+	if len(w.reply.Changes) > 0 {
+		s.resets.Add(1)
+	}
+	if len(w.reply.Taint) > 0 {
+		w.taint = string(w.reply.Taint)
+	}
+}
+
+// Stats returns a snapshot of the counters.
+func (e *Executor) Stats() Stats {
+	s := &e.stats
+	s.mu.Lock()
+	out := s.recycle
+	out.RecyclesBy = make(map[RecycleReason]uint64, len(s.recycle.RecyclesBy))
+	for reason, n := range s.recycle.RecyclesBy {
+		out.RecyclesBy[reason] = n
+	}
+	s.mu.Unlock()
+	out.Executions = s.executions.Load()
+	out.PythonErrors = s.errors.Load()
+	out.Exits = s.exits.Load()
+	out.Resets = s.resets.Load()
+	out.CacheMisses = s.misses.Load()
+	out.CacheHits = out.Executions - min(out.CacheMisses, out.Executions)
+	out.CacheEvictions = s.evictions.Load()
+	out.CacheEntries = s.cached.Load()
+	out.Waiting = s.waiting.Load()
+	return out
+}

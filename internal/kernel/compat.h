@@ -1,0 +1,143 @@
+/* compat.h: every difference between Python versions 3.11 to 3.15, and nothing else.
+ *
+ * A .c file of the kernel includes this header first and then kernel.h; no other file asks for PY_VERSION_HEX. */
+#ifndef PYEXEC_COMPAT_H
+#define PYEXEC_COMPAT_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <frameobject.h>
+
+#if PY_VERSION_HEX < 0x030B0000
+#error "pyexec needs Python 3.11 or newer: install a newer python3-dev"
+#endif
+#ifdef Py_GIL_DISABLED
+#error "pyexec needs a Python with the GIL: this one is a free-threaded build"
+#endif
+
+#define PYEXEC_STRING_(x) #x
+#define PYEXEC_STRING(x) PYEXEC_STRING_(x)
+#define PYEXEC_VERSION_TEXT PYEXEC_STRING(PY_MAJOR_VERSION) "." PYEXEC_STRING(PY_MINOR_VERSION) "."
+
+/* ---- how a change of a dict is noticed ----
+ * 3.11 has a version tag in each dict; 3.12 has watchers, whose one flag serves all dicts. */
+#if PY_VERSION_HEX < 0x030C0000
+#define PYEXEC_DICT_VERSIONS 1
+static inline uint64_t
+pyexec_dict_version(PyObject *dict)
+{
+    return ((PyDictObject *)dict)->ma_version_tag;
+}
+#else
+#define PYEXEC_DICT_WATCHERS 1
+#endif
+
+/* ---- the current exception, taken as one normalised object with its traceback set ---- */
+static inline PyObject * /* new, or NULL if none is set */
+pyexec_take_exception(void)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    return PyErr_GetRaisedException();
+#else
+    PyObject *type = NULL, *value = NULL, *tb = NULL;
+    PyErr_Fetch(&type, &value, &tb);
+    if (type == NULL) {
+        return NULL;
+    }
+    PyErr_NormalizeException(&type, &value, &tb);
+    if (tb != NULL && value != NULL) {
+        PyException_SetTraceback(value, tb);
+    }
+    Py_XDECREF(type);
+    Py_XDECREF(tb);
+    return value;
+#endif
+}
+
+static inline void
+pyexec_restore_exception(PyObject *exc /* stolen, may be NULL */)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    PyErr_SetRaisedException(exc);
+#else
+    if (exc == NULL) {
+        PyErr_Clear();
+        return;
+    }
+    PyErr_Restore(Py_NewRef((PyObject *)Py_TYPE(exc)), exc, PyException_GetTraceback(exc));
+#endif
+}
+
+/* ---- big integers as bytes ---- */
+static inline Py_ssize_t /* bytes needed for the absolute value, -1 on error; v is a non-negative int */
+pyexec_long_nbytes(PyObject *v)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    return PyLong_AsNativeBytes(v, NULL, 0, Py_ASNATIVEBYTES_BIG_ENDIAN | Py_ASNATIVEBYTES_UNSIGNED_BUFFER);
+#else
+    size_t bits = _PyLong_NumBits(v);
+    if (bits == (size_t)-1 && PyErr_Occurred()) {
+        return -1;
+    }
+    return (Py_ssize_t)((bits + 7) / 8);
+#endif
+}
+
+static inline int
+pyexec_long_to_big_endian(PyObject *v, uint8_t *out, size_t n)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    return PyLong_AsNativeBytes(v, out, (Py_ssize_t)n,
+                                Py_ASNATIVEBYTES_BIG_ENDIAN | Py_ASNATIVEBYTES_UNSIGNED_BUFFER) < 0
+               ? -1
+               : 0;
+#else
+    return _PyLong_AsByteArray((PyLongObject *)v, out, n, 0, 0);
+#endif
+}
+
+static inline PyObject * /* new */
+pyexec_long_from_big_endian(const uint8_t *in, size_t n)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    return PyLong_FromUnsignedNativeBytes(in, n, Py_ASNATIVEBYTES_BIG_ENDIAN);
+#else
+    return _PyLong_FromByteArray(in, n, 0, 0);
+#endif
+}
+
+/* ---- tracebacks ----
+ * Up to 3.12 the interpreter prints them in C and reads source through io.open; from 3.13 on it uses the module
+ * traceback, which reads source through linecache. errors.c serves the snippet's source to either. */
+#if PY_VERSION_HEX >= 0x030D0000
+#define PYEXEC_TRACEBACK_IN_PYTHON 1
+#endif
+
+/* ---- re-initialisation (RATIONALE.md, "Why not always initialise again?") ----
+ * What Py_FinalizeEx + Py_InitializeFromConfig in one process is worth, as measured:
+ * 3.11: sound while only modules built into the interpreter's core are loaded; leaks with others.
+ * 3.12: aborts after several stdlib modules, leaks 1 MB bare.   3.13: leaks 0.2 MB bare.
+ * 3.14 and later: sound with every stdlib module. */
+#if PY_VERSION_HEX >= 0x030E0000
+#define PYEXEC_REINIT_BARE 1
+#elif PY_VERSION_HEX < 0x030C0000
+#define PYEXEC_REINIT_BARE 1
+#else
+#define PYEXEC_REINIT_BARE 0
+#endif
+
+/* ---- the collector's list of young objects ----
+ * The two words before a collected object link it into its generation (unchanged since 3.8 in builds with the GIL;
+ * the low bits of the first are flags). gc.c reads one neighbour of one object of its own, nothing else. */
+typedef struct {
+    uintptr_t next;
+    uintptr_t prev;
+} pyexec_gc_head;
+
+static inline uintptr_t
+pyexec_gc_next(PyObject *op)
+{
+    return ((pyexec_gc_head *)op - 1)->next & ~(uintptr_t)3;
+}
+
+#endif /* PYEXEC_COMPAT_H */

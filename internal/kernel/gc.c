@@ -1,0 +1,83 @@
+/* gc.c: what a snippet leaves as garbage is gone before the next one runs.
+ *
+ * A class, or a list that holds itself, survives its namespace until the collector comes by; until then the next
+ * snippet can find it (object.__subclasses__(), gc.get_objects()), and its finalizers would run in somebody else's
+ * call. A collection after each call would cost more than the call. So everything that exists before a call is moved
+ * out of the collector's sight (gc.freeze), and a mark, an object of our own, is put last in the list of young objects.
+ * If after the call nothing follows the mark, nothing survived: two loads and a compare. If something does, the few
+ * survivors are collected, and what is still alive then (an imported module, a cache) is frozen too. */
+#include "compat.h"
+
+#include "kernel.h"
+
+static int
+call(PyObject *function)
+{
+    PyObject *r = PyObject_CallNoArgs(function); /* new */
+    if (r == NULL) {
+        PyErr_Clear();
+        return -1;
+    }
+    Py_DECREF(r);
+    return 0;
+}
+
+/* Freeze everything but the young mark, with the frozen mark last. */
+static void
+freeze(pyexec_kernel *k)
+{
+    PyObject_GC_UnTrack(k->gc_young);
+    PyObject_GC_UnTrack(k->gc_frozen);
+    call(k->gc_freeze);
+    PyObject_GC_Track(k->gc_frozen);
+    call(k->gc_freeze);
+    k->gc_frozen_end = pyexec_gc_next(k->gc_frozen);
+    PyObject_GC_Track(k->gc_young);
+    k->gc_young_end = pyexec_gc_next(k->gc_young);
+}
+
+int
+pyexec_gc_init(pyexec_kernel *k)
+{
+    k->gc_young = PyList_New(0);  /* new */
+    k->gc_frozen = PyList_New(0); /* new */
+    if (k->gc_young == NULL || k->gc_frozen == NULL || call(k->gc_collect) < 0) {
+        return -1;
+    }
+    freeze(k);
+    return 0;
+}
+
+void
+pyexec_gc_mark(pyexec_kernel *k)
+{
+    PyObject_GC_UnTrack(k->gc_young);
+    PyObject_GC_Track(k->gc_young);
+}
+
+void
+pyexec_gc_sweep(pyexec_kernel *k)
+{
+    if (__builtin_expect(pyexec_gc_next(k->gc_young) == k->gc_young_end, 1)) {
+        return;
+    }
+    pyexec_gc_collect(k);
+}
+
+void
+pyexec_gc_collect(pyexec_kernel *k)
+{
+    if (pyexec_gc_next(k->gc_frozen) != k->gc_frozen_end) {
+        call(k->gc_unfreeze); /* the snippet called gc.freeze or gc.unfreeze: look at everything */
+    }
+    call(k->gc_collect);
+    freeze(k);
+}
+
+void
+pyexec_gc_full(pyexec_kernel *k)
+{
+    call(k->gc_unfreeze);
+    call(k->gc_collect);
+    freeze(k);
+}

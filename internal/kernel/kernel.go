@@ -1,0 +1,184 @@
+// Package kernel is CPython embedded: the C files of this folder behind a few Go calls. It is the only package of the
+// module that imports "C". A Kernel runs one call at a time; whoever owns it sees to that.
+package kernel
+
+/*
+#include <stdlib.h>
+#include "kernel.h"
+
+extern char *pyexecHostGetenv(char *name);
+
+static inline pyexec_kernel *
+start(uint64_t cache_entries, uint64_t cache_bytes, uint64_t max_output, uint64_t max_result, uint32_t max_depth,
+      pyexec_failure *failure)
+{
+    pyexec_config c = {cache_entries, cache_bytes, max_output, max_result, max_depth,
+                       (char *(*)(const char *))pyexecHostGetenv};
+    return pyexec_start(&c, failure);
+}
+*/
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/go-pyexec/pyexec/internal/engine"
+)
+
+// ErrInUse says that the process already has a Kernel: CPython's main interpreter is one per process.
+var ErrInUse = errors.New("an in-process interpreter is already in use")
+
+// Config bounds what a Kernel keeps; all fields must be set.
+type Config struct {
+	CacheEntries, CacheBytes uint64 // compiled snippets, and bytes of their source
+	MaxOutput                uint64 // bytes of stdout, and of stderr, of one call
+	MaxResult                uint64 // bytes of encoded variables of one call
+	MaxDepth                 uint32 // nesting of values, either way
+}
+
+// Kernel is an initialised interpreter. It implements engine.Worker.
+type Kernel struct{ c *C.pyexec_kernel }
+
+var inUse atomic.Bool
+
+// Start initialises the interpreter, or takes over the one that an earlier Close had to leave running.
+func Start(c Config) (*Kernel, error) {
+	if !inUse.CompareAndSwap(false, true) {
+		return nil, ErrInUse
+	}
+	var failure C.pyexec_failure
+	k := C.start(C.uint64_t(c.CacheEntries), C.uint64_t(c.CacheBytes), C.uint64_t(c.MaxOutput),
+		C.uint64_t(c.MaxResult), C.uint32_t(c.MaxDepth), &failure)
+	if k == nil {
+		inUse.Store(false)
+		return nil, fmt.Errorf("starting Python: %s", C.GoString(&failure.message[0]))
+	}
+	return &Kernel{c: k}, nil
+}
+
+// Run carries out a call in one crossing into C. The reply's bytes are valid until the next Run.
+func (k *Kernel) Run(c *engine.Call, r *engine.Reply) error {
+	var flags C.uint32_t
+	if c.Reset {
+		flags |= C.PYEXEC_RESET
+	}
+	if c.Split {
+		flags |= C.PYEXEC_SPLIT
+	}
+	if c.CompileOnly {
+		flags |= C.PYEXEC_COMPILE_ONLY
+	}
+	in, inLen := bytesOf(c.Stdin)
+	if c.Stdin != nil && in == nil {
+		in = (*C.char)(unsafe.Pointer(&empty))
+	}
+	vars, varsLen := bytesOf(c.Vars)
+	want, wantLen := bytesOf(c.Want)
+	p := C.pyexec_run(k.c, flags, C.uint64_t(c.Hash), stringOf(c.Name), C.size_t(len(c.Name)),
+		stringOf(c.Code), C.size_t(len(c.Code)), vars, varsLen, want, wantLen, in, inLen)
+	runtime.KeepAlive(c)
+
+	switch p.status {
+	case C.PYEXEC_OK:
+		r.Status = engine.OK
+	case C.PYEXEC_EXCEPTION:
+		r.Status = engine.Exception
+	case C.PYEXEC_EXIT:
+		r.Status = engine.Exit
+	case C.PYEXEC_BAD_INPUT:
+		r.Status = engine.BadInput
+	case C.PYEXEC_NO_MEMORY:
+		return engine.ErrNoMemory
+	default:
+		return engine.ErrNotRunning
+	}
+	r.Compiled = p.flags&C.PYEXEC_COMPILED != 0
+	r.Cached, r.Evictions = uint64(p.cached), uint64(p.evictions)
+	r.StdoutCut = p.flags&C.PYEXEC_STDOUT_CUT != 0
+	r.StderrCut = p.flags&C.PYEXEC_STDERR_CUT != 0
+	r.Vars, r.Value, r.Skipped = view(p.vars), view(p.value), view(p.skipped)
+	r.Error, r.Changes, r.Taint = view(p.error), view(p.changes), view(p.taint)
+	r.Stdout, r.Stderr = view(p.out), view(p.err)
+	return nil
+}
+
+// empty gives an empty but present input an address.
+var empty byte
+
+func bytesOf(b []byte) (*C.char, C.size_t) {
+	return (*C.char)(unsafe.Pointer(unsafe.SliceData(b))), C.size_t(len(b))
+}
+
+func stringOf(s string) *C.char { return (*C.char)(unsafe.Pointer(unsafe.StringData(s))) }
+
+// view is C memory as a Go slice, not copied.
+func view(b C.pyexec_bytes) []byte {
+	if b.n == 0 {
+		return nil
+	}
+	return unsafe.Slice((*byte)(unsafe.Pointer(b.p)), int(b.n))
+}
+
+// Recycle replaces the interpreter as far as that is safe, and says how.
+func (k *Kernel) Recycle() (engine.Method, error) {
+	var failure C.pyexec_failure
+	switch C.pyexec_recycle(k.c, &failure) {
+	case C.PYEXEC_REINITIALIZED:
+		return engine.Reinitialized, nil
+	case C.PYEXEC_PURGED:
+		return engine.Purged, nil
+	}
+	return 0, fmt.Errorf("recycling Python: %s", C.GoString(&failure.message[0]))
+}
+
+// Close finalises the interpreter, or where that is unsafe leaves it idle for the next Start.
+func (k *Kernel) Close() {
+	C.pyexec_stop(k.c)
+	inUse.Store(false)
+}
+
+// BenchEval runs n bare PyEval_EvalCode of code, each with a fresh dict, in C, and returns the nanoseconds they took: the
+// limit of what any embedder can do.
+func (k *Kernel) BenchEval(code string, n int) (int64, error) {
+	s := C.CString(code)
+	defer C.free(unsafe.Pointer(s))
+	ns := int64(C.pyexec_bench_eval(k.c, s, C.int64_t(n)))
+	if ns < 0 {
+		return 0, errors.New("the bench snippet failed")
+	}
+	return ns, nil
+}
+
+// Version is the interpreter's, as sys.version shows it.
+func Version() string { return C.GoString(C.pyexec_version()) }
+
+// A Row is a kind of interpreter state that is put back after each call.
+type Row struct{ Name, Noticed, Undone, Cost, Level string }
+
+// Rows is the reset table of the C kernel.
+func Rows() []Row {
+	rows := make([]Row, int(C.pyexec_row_count()))
+	for i := range rows {
+		var t C.pyexec_row_text
+		C.pyexec_row_describe(C.size_t(i), &t)
+		rows[i] = Row{C.GoString(t.name), C.GoString(t.noticed), C.GoString(t.undone), C.GoString(t.cost), C.GoString(t.level)}
+	}
+	return rows
+}
+
+// pyexecHostGetenv is how the kernel asks which value the host itself gave a variable: Go's own copy of the environment,
+// which no snippet can reach.
+//
+//export pyexecHostGetenv
+func pyexecHostGetenv(name *C.char) *C.char {
+	v, ok := os.LookupEnv(C.GoString(name))
+	if !ok {
+		return nil
+	}
+	return C.CString(v)
+}

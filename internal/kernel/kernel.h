@@ -1,0 +1,311 @@
+/* kernel.h: the whole C kernel of pyexec, seen from outside (first part) and among its own files (second part).
+ *
+ * Life:   pyexec_start -> pyexec_run, any number, from any thread, one at a time -> pyexec_recycle ... -> pyexec_stop
+ * A run:  run.c drives it: attach.c takes the GIL, code.c finds or compiles the code, decode.c builds the inputs,
+ *         output.c catches stdout and stderr, encode.c and errors.c write what came of it, reset.c puts back what
+ *         the snippet had changed.
+ * Ownership words: "new" is a reference the receiver must release, "borrowed" one it must not, "stolen" one that the
+ * callee takes over. Functions of the second part are called with the GIL held unless they say "GIL not held". */
+#ifndef PYEXEC_KERNEL_H
+#define PYEXEC_KERNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---------------------------------------------------------------- seen from outside; GIL not held ---------------- */
+
+typedef struct pyexec_kernel pyexec_kernel;
+
+typedef struct {
+    uint64_t cache_entries; /* compiled snippets kept at most */
+    uint64_t cache_bytes;   /* bytes of their source kept at most */
+    uint64_t max_output;    /* bytes of stdout, and of stderr, kept of one call */
+    uint64_t max_result;    /* bytes of encoded variables of one call */
+    uint32_t max_depth;     /* nesting of values, either way */
+    /* The host's own view of an environment variable: malloc'ed, or NULL if unset. NULL where there is no host. */
+    char *(*host_getenv)(const char *name);
+} pyexec_config;
+
+enum { /* pyexec_reply.status */
+    PYEXEC_OK = 0,
+    PYEXEC_EXCEPTION,  /* error holds the exception record */
+    PYEXEC_EXIT,       /* error holds the exit record */
+    PYEXEC_BAD_INPUT,  /* error holds {name, reason} of the variable that could not be built */
+    PYEXEC_NO_MEMORY,  /* the kernel itself ran out of memory */
+    PYEXEC_NOT_RUNNING /* no interpreter: pyexec_start failed or pyexec_stop was called */
+};
+
+enum { /* pyexec_reply.flags */
+    PYEXEC_COMPILED = 1,      /* the code was not in the cache */
+    PYEXEC_TAINTED = 2,       /* the interpreter must be recycled before the next call; taint says why */
+    PYEXEC_STDOUT_CUT = 4,    /* stdout went past max_output */
+    PYEXEC_STDERR_CUT = 8     /* stderr went past max_output */
+};
+
+enum { /* flags of pyexec_run */
+    PYEXEC_RESET = 1,          /* put back what the snippet changes */
+    PYEXEC_SPLIT = 2,          /* exec(code, {}, locals) instead of one namespace */
+    PYEXEC_COMPILE_ONLY = 4    /* compile and cache, do not run */
+};
+
+typedef struct {
+    const uint8_t *p;
+    size_t n;
+} pyexec_bytes;
+
+/* What came of a run. All of it points into the kernel and holds until the next call. */
+typedef struct {
+    int32_t status;
+    uint32_t flags;
+    pyexec_bytes vars;    /* CBOR: name, value, name, value ... */
+    pyexec_bytes value;   /* CBOR value of a last expression; empty if there was none, or it was None */
+    pyexec_bytes skipped; /* CBOR sequence of [name, type, reason] */
+    pyexec_bytes error;   /* CBOR map, by status */
+    pyexec_bytes changes; /* CBOR sequence of [row, undone, before, after] */
+    pyexec_bytes out, err;
+    pyexec_bytes taint;
+    uint64_t cached, evictions; /* of the code cache: snippets in it, and dropped from it so far */
+} pyexec_reply;
+
+enum { /* how pyexec_recycle did it */
+    PYEXEC_REINITIALIZED = 1, /* Py_FinalizeEx and Py_InitializeFromConfig */
+    PYEXEC_PURGED = 2         /* everything put back, caches dropped, garbage collected; modules stay loaded */
+};
+
+typedef struct {
+    char message[512];
+} pyexec_failure;
+
+/* One row of the reset table, for the documents and the tests. */
+typedef struct {
+    const char *name, *noticed, *undone, *cost, *level;
+} pyexec_row_text;
+
+pyexec_kernel *pyexec_start(const pyexec_config *config, pyexec_failure *failure);
+int pyexec_recycle(pyexec_kernel *k, pyexec_failure *failure); /* how, or 0 on failure */
+void pyexec_stop(pyexec_kernel *k);
+const pyexec_reply *pyexec_run(pyexec_kernel *k, uint32_t flags, uint64_t hash, const char *name, size_t name_len,
+                               const char *code, size_t code_len, const char *vars, size_t vars_len, const char *want,
+                               size_t want_len, const char *in, size_t in_len);
+size_t pyexec_row_count(void);
+void pyexec_row_describe(size_t i, pyexec_row_text *text);
+const char *pyexec_version(void);
+int64_t pyexec_bench_eval(pyexec_kernel *k, const char *code, int64_t n); /* ns of n bare PyEval_EvalCode, or -1 */
+
+/* ---------------------------------------------------------------- among the kernel's files; GIL held -------------- */
+#ifdef PYEXEC_COMPAT_H
+
+/* buf.c: bytes that grow. Errors are sticky: check failed once, at the end. */
+typedef struct {
+    uint8_t *p;
+    size_t len, cap;
+    bool failed;
+} pyexec_buf;
+
+void pyexec_buf_put(pyexec_buf *b, const void *p, size_t n);
+void pyexec_buf_byte(pyexec_buf *b, uint8_t c);
+void pyexec_buf_clear(pyexec_buf *b);   /* empty, and gives back what an unusually large call had taken */
+void pyexec_buf_free(pyexec_buf *b);
+
+/* buf.c: CBOR heads and small items (RFC 8949 section 3). */
+enum { CBOR_UINT = 0, CBOR_NEGATIVE = 1, CBOR_BYTES = 2, CBOR_TEXT = 3, CBOR_ARRAY = 4, CBOR_MAP = 5, CBOR_TAG = 6 };
+enum { CBOR_FALSE = 0xf4, CBOR_TRUE = 0xf5, CBOR_NULL = 0xf6, CBOR_FLOAT16 = 0xf9, CBOR_FLOAT32 = 0xfa,
+       CBOR_FLOAT64 = 0xfb, CBOR_OPEN_MAP = 0xbf, CBOR_OPEN_ARRAY = 0x9f, CBOR_BREAK = 0xff };
+enum { CBOR_TAG_BIG = 2, CBOR_TAG_NEGATIVE_BIG = 3, CBOR_TAG_SET = 258,
+       /* of pyexec's own, from the range that RFC 8949 section 9.2 leaves to first come, first served */
+       CBOR_TAG_TUPLE = 60901, CBOR_TAG_FROZENSET = 60902 };
+void pyexec_cbor_head(pyexec_buf *b, int major, uint64_t n);
+void pyexec_cbor_text(pyexec_buf *b, const char *s);                 /* s may be NULL: null */
+void pyexec_cbor_textn(pyexec_buf *b, const char *s, size_t n);
+void pyexec_cbor_int(pyexec_buf *b, int64_t v);
+void pyexec_cbor_str(pyexec_buf *b, PyObject *str);                  /* never fails: surrogates become '?' */
+
+/* thread.c */
+int pyexec_on_lifecycle_thread(void (*function)(void *), void *arg); /* GIL not held */
+
+/* lifecycle.c */
+void pyexec_saw_import(pyexec_kernel *k, PyObject *args); /* an audit event "import" */
+
+/* attach.c: the only file that takes or gives up the GIL. */
+bool pyexec_attach(pyexec_kernel *k);
+bool pyexec_attach_adopt(pyexec_kernel *k);
+void pyexec_detach(pyexec_kernel *k);
+void pyexec_attach_init(void);
+bool pyexec_has_foreign_threads(pyexec_kernel *k); /* threads that snippets started and that still run */
+void pyexec_drop_thread_states(pyexec_kernel *k);  /* all but the current one, before Py_FinalizeEx */
+
+/* decode.c: CBOR to Python. */
+typedef struct {
+    const uint8_t *p, *end;
+    uint32_t depth, max_depth;
+    const char *reason; /* why it failed, if no Python exception is set */
+} pyexec_reader;
+
+PyObject *pyexec_decode(pyexec_reader *r);                                /* new, or NULL */
+bool pyexec_decode_head(pyexec_reader *r, int *major, uint8_t *info, uint64_t *n);
+int pyexec_decode_vars(pyexec_kernel *k, PyObject *dict, const char *p, size_t n); /* -1: k->buf holds the error */
+
+/* encode.c: Python to CBOR. Runs no Python code. */
+typedef struct {
+    pyexec_buf *out;
+    uint32_t depth, max_depth;
+    size_t max_len;
+    const char *reason;    /* why it failed */
+    PyTypeObject *culprit; /* borrowed: the type that has no form */
+} pyexec_writer;
+
+int pyexec_encode(pyexec_writer *w, PyObject *v);
+
+/* code.c: compiled snippets, found by their source. */
+typedef struct pyexec_code {
+    struct pyexec_code *next;         /* in its chain */
+    struct pyexec_code *newer, *older; /* by use */
+    uint64_t hash;
+    char *name, *code; /* both NUL-terminated, in one allocation behind this */
+    size_t name_len, code_len;
+    PyObject *filename; /* str */
+    PyObject *body;     /* code of all statements but a last expression; NULL if there are none */
+    PyObject *tail;     /* code of the last expression; NULL if the last statement is none */
+} pyexec_code;
+
+typedef struct {
+    pyexec_code **chains;
+    size_t mask, count, bytes;
+    pyexec_code *newest, *oldest;
+    uint64_t evictions;
+} pyexec_codes;
+
+int pyexec_codes_init(pyexec_kernel *k);
+void pyexec_codes_clear(pyexec_kernel *k, bool release); /* release: the code objects' interpreter still lives */
+pyexec_code *pyexec_code_get(pyexec_kernel *k, uint64_t hash, const char *name, size_t name_len, const char *code,
+                             size_t code_len); /* borrowed, or NULL with an exception set */
+
+/* errors.c: exceptions as records. */
+void pyexec_write_exception(pyexec_kernel *k, const char *name, const char *code, PyObject *exc); /* borrowed */
+void pyexec_write_exit(pyexec_kernel *k, PyObject *exc);                                            /* borrowed */
+void pyexec_put_type(pyexec_buf *b, PyTypeObject *type); /* module.qualname, as tracebacks show it */
+
+/* traceback.c: the text that the interpreter itself would print. */
+PyObject *pyexec_traceback(pyexec_kernel *k, const char *name, const char *code, PyObject *exc); /* new str, or NULL */
+
+/* output.c: sys.stdin, sys.stdout and sys.stderr of snippets. */
+typedef struct {
+    pyexec_buf buf;
+    size_t max;
+    bool cut;
+} pyexec_capture;
+
+int pyexec_output_install(pyexec_kernel *k);
+int pyexec_output_input(pyexec_kernel *k, const char *in, size_t n);
+
+/* gc.c: nothing of one call is left for the next, not even as garbage. */
+int pyexec_gc_init(pyexec_kernel *k);
+void pyexec_gc_mark(pyexec_kernel *k);
+void pyexec_gc_sweep(pyexec_kernel *k);   /* collect if anything made since the mark is still there */
+void pyexec_gc_collect(pyexec_kernel *k); /* collect what is not frozen */
+void pyexec_gc_full(pyexec_kernel *k);    /* collect everything */
+
+/* guard.c: what would end or double the host process raises instead. */
+int pyexec_guard_init(pyexec_kernel *k);
+
+/* watch.c: signals that cost nearly nothing while nothing changes. */
+enum { PYEXEC_MAX_DICTS = 64, PYEXEC_MAX_LISTS = 32 };
+
+typedef struct {
+    size_t ndicts, nlists;
+    PyObject *dicts[PYEXEC_MAX_DICTS]; /* owned */
+#ifdef PYEXEC_DICT_VERSIONS
+    uint64_t versions[PYEXEC_MAX_DICTS];
+#else
+    int watcher; /* id, or -1 */
+#endif
+    struct {
+        PyListObject *list;   /* owned */
+        PyTupleObject *items; /* owned: what it held */
+    } lists[PYEXEC_MAX_LISTS];
+    char **environ_base; /* the C environ as it was */
+    char **environ_items;
+    size_t environ_n;
+} pyexec_watch;
+
+int pyexec_watch_dict(pyexec_kernel *k, PyObject *dict);
+int pyexec_watch_list(pyexec_kernel *k, PyObject *list, PyObject *items);
+bool pyexec_watch_quiet(pyexec_kernel *k);         /* true: nothing that is watched has changed */
+bool pyexec_watch_environ_quiet(pyexec_kernel *k); /* the C environ alone */
+int pyexec_watch_environ(pyexec_kernel *k);        /* take the C environ as it is now for unchanged */
+void pyexec_watch_accept(pyexec_kernel *k);        /* take everything as it is now for unchanged */
+void pyexec_watch_clear(pyexec_kernel *k);
+
+/* reset.c: the table, and the one loop over it. */
+typedef struct pyexec_row_state {
+    PyObject *owner;    /* dict of the module the state hangs on */
+    PyObject *key;      /* its name there */
+    PyObject *object;   /* the original object */
+    PyObject *contents; /* what was in it */
+} pyexec_row_state;
+
+typedef struct pyexec_row pyexec_row;
+struct pyexec_row {
+    const char *name;   /* as reported: "sys.path" */
+    const char *module; /* where it hangs: "sys" */
+    const char *attr;   /* and as what: "path" */
+    int (*snapshot)(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+    int (*restore)(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s); /* 1 changed, 0 not, -1 failed */
+    const char *noticed, *undone, *cost, *level; /* for the documents */
+};
+
+extern const pyexec_row pyexec_rows[];
+
+int pyexec_reset_init(pyexec_kernel *k);  /* take the state as it is now for the baseline */
+void pyexec_reset_clear(pyexec_kernel *k);
+void pyexec_reset_before(pyexec_kernel *k);
+void pyexec_reset_after(pyexec_kernel *k);
+void pyexec_taint(pyexec_kernel *k, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* the reports of rows: a change is open, then a before and an after value, then closed */
+void pyexec_change_begin(pyexec_kernel *k, const pyexec_row *row);
+void pyexec_change_repr(pyexec_kernel *k, PyObject *v); /* borrowed, may be NULL: null */
+
+/* row_attr.c, row_list.c, row_environ.c: the kinds of rows. */
+int pyexec_attr_lookup(const pyexec_row *row, pyexec_row_state *s);
+int pyexec_attr_rebind(pyexec_row_state *s); /* 1 was rebound, 0 was not, -1 failed */
+int pyexec_list_snapshot(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+int pyexec_list_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+int pyexec_environ_snapshot(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+int pyexec_environ_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+void pyexec_environ_adopt(pyexec_kernel *k); /* the host changed the C environment between calls: follow it */
+
+enum { PYEXEC_MAX_ROWS = 128 };
+
+struct pyexec_kernel {
+    pyexec_config config;
+    uint64_t generation; /* of the interpreter, unique in the process; thread states know theirs */
+    PyInterpreterState *interp;
+    bool started;    /* the baseline is taken: what happens now is a snippet's doing */
+    char pinned[64]; /* the C module, if any, that forbids to finalise */
+
+    /* captured before any snippet ran, so that none can put its own in their place; all owned */
+    PyObject *namespace;    /* what a fresh namespace starts with */
+    PyObject *main_module;  /* sys.modules['__main__'] */
+    PyObject *builtin_compile, *ast_expression, *ast_expr, *str_body, *str_value;
+    PyObject *gc_collect, *gc_freeze, *gc_unfreeze, *gc_enable;
+    PyObject *gc_young, *gc_frozen; /* two objects of our own in the collector's lists */
+    uintptr_t gc_young_end, gc_frozen_end;
+    PyObject *sys_stdout, *sys_stderr, *empty_input;
+    PyObject *trace_output; /* a stream of the same kind, for tracebacks */
+
+    pyexec_codes codes;
+    pyexec_watch watch;
+    pyexec_row_state rows[PYEXEC_MAX_ROWS];
+    PyObject *environ_vars; /* the C environment as it was: bytes -> bytes */
+
+    /* of the call that runs */
+    pyexec_buf buf, skipped, changes;
+    pyexec_capture out, err, trace;
+    char taint[256];
+    pyexec_reply reply;
+};
+
+#endif /* PYEXEC_COMPAT_H */
+#endif /* PYEXEC_KERNEL_H */

@@ -1,0 +1,356 @@
+/* run.c: one call, from the GIL to the reply. */
+#include "compat.h"
+
+#include "kernel.h"
+
+#include <string.h>
+#include <time.h>
+
+typedef struct {
+    uint32_t flags;
+    uint64_t hash;
+    const char *name, *code, *vars, *want, *in;
+    size_t name_len, code_len, vars_len, want_len, in_len;
+} call;
+
+/* Where the sections of k->buf begin and end; pointers are made of them when it no longer moves. */
+typedef struct {
+    size_t vars_end, value_end, error_end;
+} sections;
+
+static void
+skip(pyexec_kernel *k, PyObject *name, PyTypeObject *type, const char *reason)
+{
+    pyexec_cbor_head(&k->skipped, CBOR_ARRAY, 3);
+    if (name != NULL) {
+        pyexec_cbor_str(&k->skipped, name);
+    }
+    else {
+        pyexec_cbor_text(&k->skipped, "");
+    }
+    if (type != NULL) {
+        pyexec_put_type(&k->skipped, type);
+    }
+    else {
+        pyexec_cbor_text(&k->skipped, "");
+    }
+    pyexec_cbor_text(&k->skipped, reason);
+}
+
+/* One value into the reply, or nothing of it and a line in skipped. name NULL: the value of the last expression. */
+static void
+put_value(pyexec_kernel *k, PyObject *name, PyObject *v)
+{
+    pyexec_writer w = {.out = &k->buf, .max_depth = k->config.max_depth, .max_len = (size_t)k->config.max_result};
+    size_t start = k->buf.len;
+    if (name != NULL) {
+        pyexec_cbor_str(&k->buf, name);
+    }
+    if (pyexec_encode(&w, v) < 0) {
+        k->buf.len = start;
+        skip(k, name, w.culprit, w.reason);
+    }
+}
+
+static bool
+is_dunder(PyObject *name)
+{
+    Py_ssize_t n = PyUnicode_GET_LENGTH(name);
+    return n > 4 && PyUnicode_READ_CHAR(name, 0) == '_' && PyUnicode_READ_CHAR(name, 1) == '_' &&
+           PyUnicode_READ_CHAR(name, n - 1) == '_' && PyUnicode_READ_CHAR(name, n - 2) == '_';
+}
+
+static void
+put_all(pyexec_kernel *k, PyObject *locals)
+{
+    PyObject *name = NULL, *value = NULL; /* borrowed: nothing below runs Python code */
+    Py_ssize_t pos = 0;
+    while (PyDict_Next(locals, &pos, &name, &value)) {
+        if (PyUnicode_CheckExact(name) && !is_dunder(name)) {
+            put_value(k, name, value);
+        }
+    }
+}
+
+static void
+put_wanted(pyexec_kernel *k, PyObject *locals, const char *want, size_t want_len)
+{
+    pyexec_reader r = {.p = (const uint8_t *)want, .end = (const uint8_t *)want + want_len, .max_depth = 2};
+    PyObject *names = pyexec_decode(&r); /* new */
+    for (Py_ssize_t i = 0; names != NULL && PyList_Check(names) && i < PyList_GET_SIZE(names); i++) {
+        PyObject *name = PyList_GET_ITEM(names, i);                     /* borrowed */
+        PyObject *value = Py_XNewRef(PyDict_GetItemWithError(locals, name)); /* new */
+        PyErr_Clear();
+        if (value != NULL) {
+            put_value(k, name, value);
+            Py_DECREF(value);
+        }
+        else {
+            skip(k, name, NULL, "the snippet did not define it");
+        }
+    }
+    PyErr_Clear();
+    Py_XDECREF(names);
+}
+
+/* Functions hold their globals and globals hold their functions. If no other reference to either got out, clearing the
+ * namespace frees both at once; if one did, or if there are classes (whose finalizers want to find their globals
+ * whole), the collector sorts it out. */
+static void
+release_namespace(PyObject *globals /* stolen */)
+{
+    if (Py_REFCNT(globals) > 1) {
+        Py_ssize_t pos = 0, functions = 0;
+        PyObject *name = NULL, *v = NULL; /* borrowed */
+        bool classes = false;
+        while (PyDict_Next(globals, &pos, &name, &v)) {
+            functions += PyFunction_Check(v) && Py_REFCNT(v) == 1 && PyFunction_GET_GLOBALS(v) == globals;
+            classes = classes || (PyType_Check(v) && (((PyTypeObject *)v)->tp_flags & Py_TPFLAGS_HEAPTYPE) != 0);
+        }
+        if (!classes && Py_REFCNT(globals) == 1 + functions) {
+            PyDict_Clear(globals);
+        }
+    }
+    Py_DECREF(globals);
+}
+
+static PyObject * /* new, or NULL: the value of the last expression, None if there is none */
+evaluate(pyexec_code *code, PyObject *globals, PyObject *locals)
+{
+    PyObject *value = NULL;
+    if (code->body != NULL) {
+        value = PyEval_EvalCode(code->body, globals, locals); /* new */
+        if (value == NULL || code->tail == NULL) {
+            return value;
+        }
+        Py_DECREF(value);
+    }
+    return PyEval_EvalCode(code->tail, globals, locals);
+}
+
+static int32_t
+put_exception(pyexec_kernel *k, const char *name, const char *code)
+{
+    int32_t status = PYEXEC_EXCEPTION;
+    PyObject *exc = pyexec_take_exception(); /* new */
+    if (exc == NULL) {
+        return PYEXEC_NO_MEMORY;
+    }
+    if (PyErr_GivenExceptionMatches(exc, PyExc_SystemExit)) {
+        pyexec_write_exit(k, exc);
+        status = PYEXEC_EXIT;
+    }
+    else {
+        pyexec_write_exception(k, name, code, exc);
+    }
+    Py_DECREF(exc);
+    return status;
+}
+
+static char *
+copy(const char *s, size_t n) /* NUL-terminated; NULL if there is no memory */
+{
+    char *p = PyMem_Malloc(n + 1);
+    if (p != NULL) {
+        memcpy(p, s, n);
+        p[n] = '\0';
+    }
+    return p;
+}
+
+/* Errors before the code runs: the cache has no entry to take name and source from. */
+static int32_t
+put_compile_error(pyexec_kernel *k, const call *c)
+{
+    char *name = copy(c->name, c->name_len), *code = copy(c->code, c->code_len);
+    int32_t status = put_exception(k, name != NULL ? name : "", code != NULL ? code : "");
+    PyMem_Free(name);
+    PyMem_Free(code);
+    return status;
+}
+
+static int32_t
+run(pyexec_kernel *k, const call *c, sections *at)
+{
+    int32_t status = PYEXEC_NO_MEMORY;
+    PyObject *globals = NULL, *locals = NULL, *value = NULL;
+    PyObject **main_slot = _PyObject_GetDictPtr(k->main_module);
+    PyObject *main_dict = NULL;
+
+    pyexec_code *code = pyexec_code_get(k, c->hash, c->name, c->name_len, c->code, c->code_len); /* borrowed */
+    if (code == NULL) {
+        status = put_compile_error(k, c);
+        goto done;
+    }
+    if ((c->flags & PYEXEC_COMPILE_ONLY) != 0) {
+        status = PYEXEC_OK;
+        goto done;
+    }
+
+    globals = PyDict_Copy(k->namespace);                                                   /* new */
+    locals = (c->flags & PYEXEC_SPLIT) != 0 ? PyDict_New() : Py_XNewRef(globals); /* new */
+    if (globals == NULL || locals == NULL) {
+        PyErr_Clear();
+        goto done;
+    }
+    pyexec_gc_mark(k);
+    main_dict = *main_slot; /* owned, put back below: meanwhile the module __main__ is the snippet's */
+    *main_slot = Py_NewRef(globals);
+
+    if (c->vars_len != 0 && pyexec_decode_vars(k, locals, c->vars, c->vars_len) < 0) {
+        status = PYEXEC_BAD_INPUT;
+        goto done;
+    }
+    if (c->in != NULL && pyexec_output_input(k, c->in, c->in_len) < 0) {
+        PyErr_Clear();
+        goto done;
+    }
+
+    value = evaluate(code, globals, locals);
+
+    bool raised = value == NULL;
+    PyObject *exc = raised ? pyexec_take_exception() : NULL; /* new; out of the way of what follows */
+    if (c->want_len != 0) {
+        put_wanted(k, locals, c->want, c->want_len);
+    }
+    else {
+        put_all(k, locals);
+    }
+    at->vars_end = k->buf.len;
+    if (value != NULL && value != Py_None) {
+        put_value(k, NULL, value);
+    }
+    at->value_end = k->buf.len;
+    status = PYEXEC_OK;
+    if (raised) {
+        pyexec_restore_exception(exc); /* stolen */
+        status = put_exception(k, code->name, code->code);
+    }
+
+done:
+    if (main_dict != NULL) {
+        PyObject *mine = *main_slot;
+        *main_slot = main_dict;
+        Py_XDECREF(mine);
+    }
+    Py_XDECREF(value);
+    if (locals != globals || globals == NULL) {
+        Py_XDECREF(locals);
+    }
+    else {
+        Py_DECREF(locals);
+    }
+    if (globals != NULL) {
+        release_namespace(globals); /* stolen */
+    }
+    if (c->in != NULL && pyexec_output_input(k, NULL, 0) < 0) {
+        PyErr_Clear();
+    }
+    return status;
+}
+
+static pyexec_bytes
+section(const pyexec_buf *b, size_t from, size_t to)
+{
+    return from < to ? (pyexec_bytes){b->p + from, to - from} : (pyexec_bytes){NULL, 0};
+}
+
+static void
+finish(pyexec_kernel *k, const sections *at)
+{
+    pyexec_reply *r = &k->reply;
+    if (k->buf.failed || k->skipped.failed || k->changes.failed || k->out.buf.failed || k->err.buf.failed) {
+        r->status = PYEXEC_NO_MEMORY;
+    }
+    r->vars = section(&k->buf, 0, at->vars_end);
+    r->value = section(&k->buf, at->vars_end, at->value_end);
+    r->error = section(&k->buf, at->value_end, at->error_end);
+    r->skipped = section(&k->skipped, 0, k->skipped.len);
+    r->changes = section(&k->changes, 0, k->changes.len);
+    r->out = section(&k->out.buf, 0, k->out.buf.len);
+    r->err = section(&k->err.buf, 0, k->err.buf.len);
+    r->taint = (pyexec_bytes){(const uint8_t *)k->taint, k->taint[0] == '\0' ? 0 : strlen(k->taint)};
+    r->cached = k->codes.count;
+    r->evictions = k->codes.evictions;
+    r->flags |= (k->out.cut ? PYEXEC_STDOUT_CUT : 0) | (k->err.cut ? PYEXEC_STDERR_CUT : 0) |
+                (r->taint.n != 0 ? PYEXEC_TAINTED : 0);
+}
+
+static void
+begin(pyexec_kernel *k)
+{
+    pyexec_buf_clear(&k->buf);
+    pyexec_buf_clear(&k->skipped);
+    pyexec_buf_clear(&k->changes);
+    pyexec_buf_clear(&k->out.buf);
+    pyexec_buf_clear(&k->err.buf);
+    k->out.cut = k->err.cut = false;
+    k->taint[0] = '\0';
+    k->reply.flags = 0;
+}
+
+const pyexec_reply *
+pyexec_run(pyexec_kernel *k, uint32_t flags, uint64_t hash, const char *name, size_t name_len, const char *code,
+           size_t code_len, const char *vars, size_t vars_len, const char *want, size_t want_len, const char *in,
+           size_t in_len)
+{
+    call c = {flags, hash, name, code, vars, want, in, name_len, code_len, vars_len, want_len, in_len};
+    sections at = {0};
+    begin(k);
+    if (k->interp == NULL || !pyexec_attach(k)) {
+        k->reply.status = k->interp == NULL ? PYEXEC_NOT_RUNNING : PYEXEC_NO_MEMORY;
+        finish(k, &at);
+        return &k->reply;
+    }
+    bool reset = (flags & PYEXEC_RESET) != 0;
+    if (reset) {
+        pyexec_reset_before(k);
+    }
+    k->reply.status = run(k, &c, &at);
+    at.error_end = k->buf.len;
+    pyexec_gc_sweep(k);
+    if (reset) {
+        pyexec_reset_after(k);
+    }
+    pyexec_detach(k);
+    finish(k, &at);
+    return &k->reply;
+}
+
+/* The limit of what any embedder can do: compiled code, a fresh dict, nothing else. For bench_test.go. */
+int64_t
+pyexec_bench_eval(pyexec_kernel *k, const char *source, int64_t n)
+{
+    int64_t ns = -1;
+    struct timespec from, to;
+    if (k->interp == NULL || !pyexec_attach(k)) {
+        return -1;
+    }
+    PyObject *code = Py_CompileString(source, "<bench>", Py_file_input); /* new */
+    PyObject *builtins = PyEval_GetBuiltins();                            /* borrowed */
+    if (code == NULL) {
+        goto done;
+    }
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    for (int64_t i = 0; i < n; i++) {
+        PyObject *globals = PyDict_New(); /* new */
+        if (globals == NULL || PyDict_SetItemString(globals, "__builtins__", builtins) < 0) {
+            Py_XDECREF(globals);
+            goto done;
+        }
+        PyObject *r = PyEval_EvalCode(code, globals, globals); /* new */
+        Py_XDECREF(r);
+        Py_DECREF(globals);
+        if (r == NULL) {
+            goto done;
+        }
+    }
+    clock_gettime(CLOCK_MONOTONIC, &to);
+    ns = (int64_t)(to.tv_sec - from.tv_sec) * 1000000000 + (to.tv_nsec - from.tv_nsec);
+
+done:
+    PyErr_Clear();
+    Py_XDECREF(code);
+    pyexec_detach(k);
+    return ns;
+}

@@ -1,0 +1,180 @@
+/* watch.c: has anything changed that the reset table cares about? Asked after every call, so the answer "no" must cost
+ * next to nothing: a flag (or a few version tags) for all dicts, pointer compares for the items of lists, and pointer
+ * compares for the C environ, which also sees os.putenv. A "yes" only means that the table is to look closely. */
+#include "compat.h"
+
+#include "kernel.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+extern char **environ;
+
+#ifdef PYEXEC_DICT_WATCHERS
+/* One flag for the process: a watcher's callback is given no room for a pointer of ours, and one interpreter with a
+ * kernel lives in a process at a time. Written and read with the GIL held. */
+static bool dicts_changed = false;
+
+static int
+on_dict(PyDict_WatchEvent event, PyObject *dict, PyObject *key, PyObject *value)
+{
+    (void)event;
+    (void)dict;
+    (void)key;
+    (void)value;
+    dicts_changed = true;
+    return 0;
+}
+#endif
+
+int
+pyexec_watch_dict(pyexec_kernel *k, PyObject *dict)
+{
+    pyexec_watch *w = &k->watch;
+    for (size_t i = 0; i < w->ndicts; i++) {
+        if (w->dicts[i] == dict) {
+            return 0;
+        }
+    }
+    if (w->ndicts == PYEXEC_MAX_DICTS) {
+        PyErr_SetString(PyExc_SystemError, "pyexec: PYEXEC_MAX_DICTS is too small");
+        return -1;
+    }
+#ifdef PYEXEC_DICT_WATCHERS
+    if (w->ndicts == 0) {
+        w->watcher = PyDict_AddWatcher(on_dict);
+        if (w->watcher < 0) {
+            return -1;
+        }
+    }
+    if (PyDict_Watch(w->watcher, dict) < 0) {
+        return -1;
+    }
+#else
+    w->versions[w->ndicts] = pyexec_dict_version(dict);
+#endif
+    w->dicts[w->ndicts++] = Py_NewRef(dict);
+    return 0;
+}
+
+int
+pyexec_watch_list(pyexec_kernel *k, PyObject *list, PyObject *items)
+{
+    pyexec_watch *w = &k->watch;
+    if (w->nlists == PYEXEC_MAX_LISTS) {
+        PyErr_SetString(PyExc_SystemError, "pyexec: PYEXEC_MAX_LISTS is too small");
+        return -1;
+    }
+    w->lists[w->nlists].list = (PyListObject *)Py_NewRef(list);
+    w->lists[w->nlists].items = (PyTupleObject *)Py_NewRef(items);
+    w->nlists++;
+    return 0;
+}
+
+bool
+pyexec_watch_environ_quiet(pyexec_kernel *k)
+{
+    pyexec_watch *w = &k->watch;
+    if (environ != w->environ_base) {
+        return false;
+    }
+    if (environ == NULL) {
+        return true;
+    }
+    /* item by item: the array may have become shorter, and ends at the first difference then */
+    for (size_t i = 0; i <= w->environ_n; i++) {
+        if (environ[i] != w->environ_items[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool
+pyexec_watch_quiet(pyexec_kernel *k)
+{
+    pyexec_watch *w = &k->watch;
+#ifdef PYEXEC_DICT_WATCHERS
+    if (dicts_changed) {
+        return false;
+    }
+#else
+    for (size_t i = 0; i < w->ndicts; i++) {
+        if (pyexec_dict_version(w->dicts[i]) != w->versions[i]) {
+            return false;
+        }
+    }
+#endif
+    for (size_t i = 0; i < w->nlists; i++) {
+        Py_ssize_t n = PyTuple_GET_SIZE(w->lists[i].items);
+        if (PyList_GET_SIZE(w->lists[i].list) != n ||
+            (n > 0 && memcmp(w->lists[i].list->ob_item, w->lists[i].items->ob_item, (size_t)n * sizeof(void *)) != 0)) {
+            return false;
+        }
+    }
+    return pyexec_watch_environ_quiet(k);
+}
+
+int
+pyexec_watch_environ(pyexec_kernel *k)
+{
+    pyexec_watch *w = &k->watch;
+    size_t n = 0;
+    while (environ != NULL && environ[n] != NULL) {
+        n++;
+    }
+    char **items = realloc(w->environ_items, (n + 1) * sizeof *items);
+    if (items == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    if (environ != NULL) {
+        memcpy(items, environ, n * sizeof *items);
+    }
+    items[n] = NULL;
+    w->environ_items = items;
+    w->environ_base = environ;
+    w->environ_n = n;
+    return 0;
+}
+
+void
+pyexec_watch_accept(pyexec_kernel *k)
+{
+#ifdef PYEXEC_DICT_WATCHERS
+    dicts_changed = false;
+#else
+    for (size_t i = 0; i < k->watch.ndicts; i++) {
+        k->watch.versions[i] = pyexec_dict_version(k->watch.dicts[i]);
+    }
+#endif
+    if (!pyexec_watch_environ_quiet(k) && pyexec_watch_environ(k) < 0) {
+        PyErr_Clear();
+        pyexec_taint(k, "out of memory while the environment was put back");
+    }
+}
+
+void
+pyexec_watch_clear(pyexec_kernel *k)
+{
+    pyexec_watch *w = &k->watch;
+#ifdef PYEXEC_DICT_WATCHERS
+    for (size_t i = 0; i < w->ndicts; i++) {
+        if (PyDict_Unwatch(w->watcher, w->dicts[i]) < 0) {
+            PyErr_Clear();
+        }
+    }
+    if (w->ndicts > 0 && PyDict_ClearWatcher(w->watcher) < 0) {
+        PyErr_Clear();
+    }
+#endif
+    for (size_t i = 0; i < w->ndicts; i++) {
+        Py_CLEAR(w->dicts[i]);
+    }
+    for (size_t i = 0; i < w->nlists; i++) {
+        Py_CLEAR(w->lists[i].list);
+        Py_CLEAR(w->lists[i].items);
+    }
+    free(w->environ_items);
+    *w = (pyexec_watch){0};
+}

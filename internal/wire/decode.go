@@ -1,0 +1,342 @@
+package wire
+
+import (
+	"encoding/binary"
+	"errors"
+	"math"
+	"math/big"
+	"unicode/utf8"
+)
+
+// ErrMalformed says that bytes are not the CBOR that a kernel writes.
+var ErrMalformed = errors.New("malformed encoding")
+
+// maxDepth is beyond what a kernel writes, and far from what a goroutine's stack holds.
+const maxDepth = 100_000
+
+// reader walks over CBOR. Every length is checked against what is left before it is believed.
+type reader struct {
+	b     []byte
+	depth int
+}
+
+// head reads an item's head: its major type, the low five bits, and the number that they stand for.
+func (r *reader) head() (major, info byte, n uint64, err error) {
+	if len(r.b) == 0 {
+		return 0, 0, 0, ErrMalformed
+	}
+	major, info = r.b[0]>>5, r.b[0]&31
+	r.b = r.b[1:]
+	if info < 24 || info == indefinite {
+		return major, info, uint64(info), nil
+	}
+	if info > 27 {
+		return 0, 0, 0, ErrMalformed
+	}
+	size := 1 << (info - 24)
+	if len(r.b) < size {
+		return 0, 0, 0, ErrMalformed
+	}
+	switch size {
+	case 1:
+		n = uint64(r.b[0])
+	case 2:
+		n = uint64(binary.BigEndian.Uint16(r.b))
+	case 4:
+		n = uint64(binary.BigEndian.Uint32(r.b))
+	case 8:
+		n = binary.BigEndian.Uint64(r.b)
+	}
+	r.b = r.b[size:]
+	return major, info, n, nil
+}
+
+// bytes takes the n bytes of a string.
+func (r *reader) bytes(info byte, n uint64) ([]byte, error) {
+	if info == indefinite || n > uint64(len(r.b)) {
+		return nil, ErrMalformed
+	}
+	s := r.b[:n]
+	r.b = r.b[n:]
+	return s, nil
+}
+
+func (r *reader) text() (string, error) {
+	major, info, n, err := r.head()
+	if err != nil {
+		return "", err
+	}
+	s, err := r.bytes(info, n)
+	if err != nil || major != majorText {
+		return "", ErrMalformed
+	}
+	return string(s), nil
+}
+
+func (r *reader) atBreak() bool {
+	if len(r.b) > 0 && r.b[0] == breakByte {
+		r.b = r.b[1:]
+		return true
+	}
+	return false
+}
+
+// items calls f for each of the n items (or pairs) of a container.
+func (r *reader) items(info byte, n uint64, f func(i int) error) error {
+	if r.depth >= maxDepth {
+		return ErrTooDeep
+	}
+	if info != indefinite && n > uint64(len(r.b)) {
+		return ErrMalformed
+	}
+	r.depth++
+	defer func() { r.depth-- }()
+	for i := 0; ; i++ {
+		if info == indefinite {
+			if r.atBreak() {
+				return nil
+			}
+		} else if uint64(i) >= n {
+			return nil
+		}
+		if err := f(i); err != nil {
+			return err
+		}
+	}
+}
+
+// skip passes over one item and returns its bytes.
+func (r *reader) skip() ([]byte, error) {
+	start := r.b
+	major, info, n, err := r.head()
+	if err != nil {
+		return nil, err
+	}
+	switch major {
+	case majorBytes, majorText:
+		_, err = r.bytes(info, n)
+	case majorArray:
+		err = r.items(info, n, func(int) error { _, err := r.skip(); return err })
+	case majorMap:
+		err = r.items(info, n, func(int) error {
+			if _, err := r.skip(); err != nil {
+				return err
+			}
+			_, err := r.skip()
+			return err
+		})
+	case majorTag:
+		err = r.items(0, 1, func(int) error { _, err := r.skip(); return err })
+	default:
+		if info == indefinite {
+			err = ErrMalformed
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return start[:len(start)-len(r.b)], nil
+}
+
+// value reads one item in its natural Go form.
+func (r *reader) value() (any, error) {
+	major, info, n, err := r.head()
+	if err != nil {
+		return nil, err
+	}
+	switch major {
+	case majorUint:
+		if n > math.MaxInt64 {
+			return new(big.Int).SetUint64(n), nil
+		}
+		return int64(n), nil
+	case majorNegative:
+		if n > math.MaxInt64 {
+			v := new(big.Int).SetUint64(n)
+			return v.Not(v), nil
+		}
+		return -1 - int64(n), nil
+	case majorBytes:
+		s, err := r.bytes(info, n)
+		return append([]byte{}, s...), err
+	case majorText:
+		s, err := r.bytes(info, n)
+		if err == nil && !utf8.Valid(s) {
+			err = ErrMalformed
+		}
+		return string(s), err
+	case majorArray:
+		return r.list(info, n)
+	case majorMap:
+		return r.mapping(info, n)
+	case majorTag:
+		return r.tagged(n)
+	}
+	return simple(info, n)
+}
+
+func simple(info byte, n uint64) (any, error) {
+	switch info {
+	case simpleFalse & 31:
+		return false, nil
+	case simpleTrue & 31:
+		return true, nil
+	case simpleNull & 31:
+		return nil, nil
+	case 26:
+		return float64(math.Float32frombits(uint32(n))), nil
+	case float64Head & 31:
+		return math.Float64frombits(n), nil
+	}
+	return nil, ErrMalformed
+}
+
+func (r *reader) list(info byte, n uint64) ([]any, error) {
+	list := make([]any, 0, min(n, uint64(len(r.b))))
+	err := r.items(info, n, func(int) error {
+		v, err := r.value()
+		list = append(list, v)
+		return err
+	})
+	return list, err
+}
+
+// mapping is a map[string]any if all keys are text, and else a Dict.
+func (r *reader) mapping(info byte, n uint64) (any, error) {
+	before, depth := r.b, r.depth
+	m := make(map[string]any, min(n, uint64(len(r.b))))
+	errOther := errors.New("a key is no text")
+	err := r.items(info, n, func(int) error {
+		if len(r.b) == 0 || r.b[0]>>5 != majorText {
+			return errOther
+		}
+		key, err := r.text()
+		if err != nil {
+			return err
+		}
+		m[key], err = r.value()
+		return err
+	})
+	if err == errOther { //nolint:errorlint // made above, and never wrapped
+		r.b, r.depth = before, depth
+		return r.dict(info, n)
+	}
+	return m, err
+}
+
+func (r *reader) dict(info byte, n uint64) (Dict, error) {
+	d := make(Dict, 0, min(n, uint64(len(r.b))))
+	err := r.items(info, n, func(int) error {
+		key, err := r.value()
+		if err != nil {
+			return err
+		}
+		v, err := r.value()
+		d = append(d, Item{key, v})
+		return err
+	})
+	return d, err
+}
+
+func (r *reader) tagged(tag uint64) (any, error) {
+	if tag == tagBig || tag == tagNegativeBig {
+		return r.big(tag == tagNegativeBig)
+	}
+	if r.depth >= maxDepth {
+		return nil, ErrTooDeep
+	}
+	r.depth++
+	defer func() { r.depth-- }()
+	major, info, n, err := r.head()
+	if err != nil {
+		return nil, err
+	}
+	if major != majorArray {
+		return nil, ErrMalformed
+	}
+	list, err := r.list(info, n)
+	if err != nil {
+		return nil, err
+	}
+	switch tag {
+	case tagTuple:
+		return Tuple(list), nil
+	case tagSet:
+		return Set(list), nil
+	case tagFrozenSet:
+		return FrozenSet(list), nil
+	}
+	return nil, ErrMalformed
+}
+
+func (r *reader) big(negative bool) (*big.Int, error) {
+	major, info, n, err := r.head()
+	if err != nil {
+		return nil, err
+	}
+	s, err := r.bytes(info, n)
+	if err != nil || major != majorBytes {
+		return nil, ErrMalformed
+	}
+	v := new(big.Int).SetBytes(s)
+	if negative {
+		v.Not(v)
+	}
+	return v, nil
+}
+
+// Value decodes one item in its natural Go form.
+func Value(b []byte) (any, error) {
+	r := reader{b: b}
+	return r.value()
+}
+
+// Vars decodes a sequence of names and values.
+func Vars(b []byte) (map[string]any, error) {
+	m := map[string]any{}
+	r := reader{b: b}
+	for len(r.b) > 0 {
+		name, err := r.text()
+		if err != nil {
+			return nil, err
+		}
+		if m[name], err = r.value(); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// Find returns the encoded value of name in a sequence of names and values.
+func Find(b []byte, name string) (value []byte, ok bool, err error) {
+	r := reader{b: b}
+	for len(r.b) > 0 {
+		s, err := r.text()
+		if err != nil {
+			return nil, false, err
+		}
+		v, err := r.skip()
+		if err != nil {
+			return nil, false, err
+		}
+		if s == name {
+			return v, true, nil
+		}
+	}
+	return nil, false, nil
+}
+
+// Sequence decodes a CBOR sequence (RFC 8742), item by item, into values made by f's argument type.
+func Sequence(b []byte, f func(item []byte) error) error {
+	r := reader{b: b}
+	for len(r.b) > 0 {
+		item, err := r.skip()
+		if err != nil {
+			return err
+		}
+		if err := f(item); err != nil {
+			return err
+		}
+	}
+	return nil
+}

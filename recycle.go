@@ -1,0 +1,104 @@
+package pyexec
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/go-pyexec/pyexec/internal/engine"
+)
+
+// RecycleNever is a Config.RecycleEvery: no number of executions is a reason to recycle.
+const RecycleNever = -1
+
+// A RecycleReason says why an interpreter was recycled.
+type RecycleReason string
+
+// The reasons to recycle.
+const (
+	RecycleExecutions RecycleReason = "executions" // Config.RecycleEvery was reached
+	RecycleAge        RecycleReason = "age"        // Config.RecycleAfter was reached
+	RecycleTaint      RecycleReason = "taint"      // a snippet left something that could not be put back
+	RecycleRequest    RecycleReason = "request"    // Executor.Recycle was called
+	RecycleError      RecycleReason = "error"      // an earlier recycle had failed
+)
+
+// Recycle replaces the interpreter by a clean one, once the calls before it are done. Stats tells how it was done: where
+// a full re-initialisation is known to be unsafe, because of the Python version, of a native module that was loaded, or of
+// a thread that a snippet left running, everything is put back and collected, but loaded modules stay.
+//
+// It returns ErrClosed after Close, and ctx.Err() if ctx ends before its turn comes.
+func (e *Executor) Recycle(ctx context.Context) error {
+	w, err := e.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	err = e.recycle(w, RecycleRequest)
+	e.idle <- w
+	return err
+}
+
+// due is the reason to recycle w now, or empty.
+func (e *Executor) due(w *slot) RecycleReason {
+	switch {
+	case w.taint != "":
+		return RecycleTaint
+	case e.config.RecycleEvery > 0 && w.executions >= e.config.RecycleEvery:
+		return RecycleExecutions
+	}
+	return ""
+}
+
+// recycle recycles a worker that the caller owns.
+func (e *Executor) recycle(w *slot, reason RecycleReason) error {
+	start := now()
+	method, err := w.worker.Recycle()
+	took := now() - start
+	if err != nil {
+		w.broken = fmt.Errorf("pyexec: %w", err)
+		return w.broken
+	}
+
+	s := &e.stats
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.recycle.RecyclesBy == nil {
+		s.recycle.RecyclesBy = map[RecycleReason]uint64{}
+	}
+	s.recycle.Recycles++
+	s.recycle.RecyclesBy[reason]++
+	switch method {
+	case engine.Reinitialized:
+		s.recycle.Reinitialized++
+		s.cached.Store(0)
+	case engine.Purged:
+		s.recycle.Purged++
+	}
+	s.recycle.LastRecycle = took
+	s.recycle.LongestRecycle = max(s.recycle.LongestRecycle, took)
+	if w.taint != "" {
+		s.recycle.LastTaint = w.taint
+	}
+	w.taint, w.broken, w.executions = "", nil, 0
+	return nil
+}
+
+// startAging recycles by age in the background, so that no caller pays for it.
+func (e *Executor) startAging() {
+	if e.config.RecycleAfter == 0 {
+		return
+	}
+	var timer *time.Timer
+	timer = time.AfterFunc(e.config.RecycleAfter, func() {
+		w, err := e.acquire(context.Background())
+		if err != nil {
+			return // closed
+		}
+		if err := e.recycle(w, RecycleAge); err != nil {
+			e.config.Logger.Error("pyexec: the interpreter could not be recycled; the next call tries again", "error", err)
+		}
+		e.idle <- w
+		timer.Reset(e.config.RecycleAfter)
+	})
+	e.byAge = timer
+}

@@ -1,0 +1,138 @@
+package pyexec
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/go-pyexec/pyexec/internal/engine"
+	"github.com/go-pyexec/pyexec/internal/wire"
+)
+
+// Go forms of Python types that Go has no own form for. README.md has the table of all types.
+type (
+	// Tuple is a Python tuple.
+	Tuple = wire.Tuple
+	// Set is a Python set, in no particular order.
+	Set = wire.Set
+	// FrozenSet is a Python frozenset, in no particular order.
+	FrozenSet = wire.FrozenSet
+	// Dict is a Python dict in insertion order. Dicts whose keys are all str are a map[string]any, unless a Dict is
+	// asked for.
+	Dict = wire.Dict
+	// Item is one entry of a Dict.
+	Item = wire.Item
+)
+
+// A Result is what came of a call. It holds no Python object, and may be kept as long as one likes.
+type Result struct {
+	// Value is the value of the snippet's last statement if that is an expression, as a notebook shows it; else nil.
+	Value any
+	// Stdout and Stderr are what the snippet wrote to sys.stdout and sys.stderr, up to Config.MaxOutput bytes each.
+	Stdout, Stderr string
+	// StdoutTruncated and StderrTruncated say that there was more.
+	StdoutTruncated, StderrTruncated bool
+	// Changes is what the snippet had changed in the interpreter and was put back. With ResetNone it is always empty.
+	Changes []Change
+	// Tainted says why the interpreter is recycled before the next call: something could not be put back. Usually empty.
+	Tainted string
+	// Duration is how long the call took, without waiting for its turn.
+	Duration time.Duration
+
+	vars, skipped []byte // encoded: most callers look at one variable, or at none
+}
+
+// Skipped is a variable that did not come back.
+type Skipped struct {
+	Name   string // empty for the value of the last expression
+	Type   string // its Python type; empty if it is not defined
+	Reason string
+}
+
+func newResult(r *engine.Reply, s *Snippet) (*Result, error) {
+	switch r.Status {
+	case engine.BadInput:
+		return nil, inputError(r.Error)
+	case engine.OK, engine.Exception, engine.Exit:
+	}
+	res := &Result{
+		Stdout:          string(r.Stdout),
+		Stderr:          string(r.Stderr),
+		StdoutTruncated: r.StdoutCut,
+		StderrTruncated: r.StderrCut,
+		Tainted:         string(r.Taint),
+	}
+	both := make([]byte, len(r.Vars)+len(r.Skipped)) // one copy: the reply is the worker's
+	copy(both, r.Vars)
+	copy(both[len(r.Vars):], r.Skipped)
+	res.vars, res.skipped = both[:len(r.Vars):len(r.Vars)], both[len(r.Vars):]
+	var err error
+	if len(r.Value) > 0 {
+		if res.Value, err = wire.Value(r.Value); err != nil {
+			return nil, fmt.Errorf("pyexec: the interpreter's reply: %w", err)
+		}
+	}
+	if len(r.Changes) > 0 {
+		if res.Changes, err = decodeChanges(r.Changes); err != nil {
+			return nil, fmt.Errorf("pyexec: the interpreter's reply: %w", err)
+		}
+	}
+	switch r.Status {
+	case engine.Exception:
+		return res, pythonError(r.Error, s)
+	case engine.Exit:
+		return res, exitError(r.Error)
+	case engine.OK, engine.BadInput:
+	}
+	return res, nil
+}
+
+// Vars returns the variables the snippet ended with, decoded: those it was given, made and did not delete, but no names
+// like __this__. Each call decodes anew, so the caller may change the map.
+func (r *Result) Vars() map[string]any {
+	m, err := wire.Vars(r.vars)
+	if err != nil {
+		panic("pyexec: the interpreter's reply: " + err.Error()) // a bug of pyexec: it wrote these bytes itself
+	}
+	return m
+}
+
+// Decode stores the variable name in the value that target points to. Structs are filled by cbor or json tags. It never
+// loses anything silently: a value that does not fit gives a *DecodeError that says where, and a variable that is not
+// there gives a *MissingError that says why.
+func (r *Result) Decode(name string, target any) error {
+	b, ok, err := wire.Find(r.vars, name)
+	if err != nil {
+		return fmt.Errorf("pyexec: the interpreter's reply: %w", err)
+	}
+	if !ok {
+		return r.missing(name)
+	}
+	return wire.Into(b, name, target)
+}
+
+func (r *Result) missing(name string) error {
+	for _, s := range r.Skipped() {
+		if s.Name == name {
+			return &MissingError{Name: name, Type: s.Type, Reason: s.Reason}
+		}
+	}
+	return &MissingError{Name: name, Reason: "the snippet did not define it"}
+}
+
+// Skipped lists the variables that have no Go form, such as modules, functions and classes, or that were wanted but not
+// defined.
+func (r *Result) Skipped() []Skipped {
+	var all []Skipped
+	err := wire.Sequence(r.skipped, func(item []byte) error {
+		var parts [3]string
+		if err := wire.Into(item, "skipped", &parts); err != nil {
+			return err
+		}
+		all = append(all, Skipped{Name: parts[0], Type: parts[1], Reason: parts[2]})
+		return nil
+	})
+	if err != nil {
+		panic("pyexec: the interpreter's reply: " + err.Error()) // a bug of pyexec: it wrote these bytes itself
+	}
+	return all
+}
