@@ -30,7 +30,8 @@ on_kill(PyObject *args, const char *what)
         PyErr_Clear();
         return 0;
     }
-    bool host = p == 0 || p == -1 || p == (long)getpid() || p == -(long)getpgrp();
+    bool group = strcmp(what, "os.killpg") == 0;
+    bool host = p == 0 || (group ? p == (long)getpgrp() : p == -1 || p == (long)getpid() || p == -(long)getpgrp());
     return host && s != 0 ? refuse(what, "it would signal the host process") : 0;
 }
 

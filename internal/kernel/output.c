@@ -18,6 +18,9 @@ static void
 keep(pyexec_capture *c, const char *p, size_t n)
 {
     size_t room = c->max > c->buf.len ? c->max - c->buf.len : 0;
+    if (c->cut) {
+        return; /* what is kept is a beginning, without gaps */
+    }
     if (n > room) {
         c->cut = true;
         n = room;
