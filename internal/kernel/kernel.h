@@ -263,6 +263,10 @@ void pyexec_reset_before(pyexec_kernel *k);
 void pyexec_reset_after(pyexec_kernel *k);
 void pyexec_taint(pyexec_kernel *k, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* To be called with what a row is about to drop. If the state has changed back each time so far, it is never released:
+ * its finalizers, which must be what changes it, then do not run. */
+void pyexec_bury(pyexec_kernel *k, PyObject *v); /* borrowed, may be NULL */
+
 /* the reports of rows: a change is open, then a before and an after value, then closed */
 void pyexec_change_begin(pyexec_kernel *k, const pyexec_row *row);
 void pyexec_change_repr(pyexec_kernel *k, PyObject *v); /* borrowed, may be NULL: null */
@@ -298,6 +302,8 @@ struct pyexec_kernel {
     pyexec_codes codes;
     pyexec_watch watch;
     pyexec_row_state rows[PYEXEC_MAX_ROWS];
+    PyObject *graveyard;    /* list: what must never be released, see pyexec_bury */
+    bool burying;
     PyObject *environ_vars; /* the C environment as it was: bytes -> bytes */
 
     /* of the call that runs */

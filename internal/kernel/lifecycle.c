@@ -224,6 +224,7 @@ release(pyexec_kernel *k)
                          &k->sys_stdout, &k->sys_stderr,  &k->empty_input,     &k->trace_output};
     pyexec_codes_clear(k, true);
     pyexec_reset_clear(k);
+    k->graveyard = NULL; /* leaked on purpose */
     for (size_t i = 0; i < sizeof held / sizeof *held; i++) {
         Py_CLEAR(*held[i]);
     }

@@ -85,6 +85,7 @@ pyexec_reset_after(pyexec_kernel *k)
             return;
         }
         last = NULL;
+        k->burying = round == ROUNDS - 1;
         for (size_t i = 0; i < ROWS; i++) {
             int rc = pyexec_rows[i].restore(k, &pyexec_rows[i], &k->rows[i]);
             if (rc < 0) {
@@ -97,11 +98,27 @@ pyexec_reset_after(pyexec_kernel *k)
         }
         pyexec_watch_accept(k);
         if (last == NULL) {
+            k->burying = false;
             return;
         }
         pyexec_gc_collect(k); /* what only the changed state had kept alive */
     }
+    k->burying = false;
     pyexec_taint(k, "%s changes again each time it is put back", last->name);
+}
+
+void
+pyexec_bury(pyexec_kernel *k, PyObject *v)
+{
+    if (!k->burying || v == NULL) {
+        return;
+    }
+    if (k->graveyard == NULL) {
+        k->graveyard = PyList_New(0); /* new */
+    }
+    if (k->graveyard == NULL || PyList_Append(k->graveyard, v) < 0) {
+        PyErr_Clear();
+    }
 }
 
 void

@@ -263,8 +263,17 @@ done:
     return result;
 }
 
+static void
+bury_items(pyexec_kernel *k, PyObject *dict)
+{
+    PyObject *copy = k->burying ? PyDict_Copy(dict) : NULL; /* new */
+    PyErr_Clear();
+    pyexec_bury(k, copy);
+    Py_XDECREF(copy);
+}
+
 static int
-restore_mapping(const pyexec_row_state *s, PyObject *before, PyObject *after)
+restore_mapping(pyexec_kernel *k, const pyexec_row_state *s, PyObject *before, PyObject *after)
 {
     PyObject *data = PART(s, DATA), *items = PART(s, DATA_ITEMS);
     if (same_dict(data, items)) {
@@ -283,6 +292,7 @@ restore_mapping(const pyexec_row_state *s, PyObject *before, PyObject *after)
         }
     }
     Py_DECREF(keys);
+    bury_items(k, data);
     PyDict_Clear(data);
     return PyDict_Update(data, items) < 0 ? -1 : 1;
 }
@@ -298,10 +308,12 @@ pyexec_environ_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state
         goto done;
     }
     bool rebound = now != s->object;
+    pyexec_bury(k, now);
     Py_XINCREF(now); /* rebinding may release it, and the report below names it */
 
     if (!same_dict(PART(s, DICT), PART(s, DICT_ITEMS))) {
         instance = 1;
+        bury_items(k, PART(s, DICT));
         PyDict_Clear(PART(s, DICT));
         if (PyDict_Update(PART(s, DICT), PART(s, DICT_ITEMS)) < 0) {
             instance = -1;
@@ -311,7 +323,7 @@ pyexec_environ_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state
         c = restore_c(k, s, before, after); /* first: it may move the mapping's baseline */
     }
     if (instance >= 0 && c >= 0) {
-        mapping = restore_mapping(s, before, after);
+        mapping = restore_mapping(k, s, before, after);
     }
     if (instance >= 0 && c >= 0 && mapping >= 0 && pyexec_attr_rebind(s) >= 0) {
         result = rebound || instance || c || mapping;

@@ -79,6 +79,13 @@ pyexec_list_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s
     pyexec_change_repr(k, s->contents);
     pyexec_change_repr(k, now);
 
+    if (k->burying) {
+        PyObject *items = PyList_AsTuple(s->object); /* new */
+        PyErr_Clear();
+        pyexec_bury(k, items);
+        pyexec_bury(k, now);
+        Py_XDECREF(items);
+    }
     if (pyexec_attr_rebind(s) < 0) {
         return -1;
     }

@@ -1,0 +1,278 @@
+package pyexec_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-pyexec/pyexec"
+	"github.com/go-pyexec/pyexec/internal/kernel"
+)
+
+// dirt is a way to change a piece of state. probe is an expression that is True in a clean interpreter; what it needs of
+// the original objects, prepare keeps where no reset looks.
+type dirt struct {
+	row, name, code string
+	changes         []string // nil: not checked
+}
+
+// rows has for each row of the kernel's table a probe, and ways to make it dirty.
+var rows = map[string]struct {
+	probe string
+	dirts []dirt
+}{
+	"sys.path": {
+		probe: "sys.path is keep.path and sys.path == keep.path_items and sys.path is not keep.path_items",
+		dirts: []dirt{
+			{name: "append", code: "sys.path.append('/fake1')", changes: []string{"sys.path: +/fake1"}},
+			{name: "insert", code: "sys.path.insert(0, '/fake1')", changes: []string{"sys.path: +/fake1"}},
+			{name: "remove", code: "del sys.path[0]"},
+			{name: "same length", code: "sys.path[1] = '/other'"},
+			{name: "equal item", code: "sys.path[1] = ''.join(list(sys.path[1])); sys.path[0] = 'x'"},
+			{name: "reorder", code: "sys.path.append(sys.path.pop(0))"},
+			{name: "clear", code: "sys.path.clear()"},
+			{name: "rebind", code: "sys.path = list(sys.path)", changes: []string{"sys.path: replaced by another object"}},
+			{name: "rebind to None", code: "sys.path = None"},
+			{name: "rebind and change the original", code: "sys.path.append('/a'); sys.path = ['/b']"},
+			{name: "del", code: "del sys.path"},
+			{name: "alias", code: "alias = sys.path; sys.path = []; alias.append('/a')"},
+			{name: "strange items", code: "sys.path[:] = [1, None, object(), '\\ud800', b'x', '\\x00']"},
+			{name: "itself", code: "sys.path.append(sys.path)"},
+			{name: "many", code: "sys.path.extend(str(i) for i in range(10000))"},
+			{name: "finalizer", code: "class F:\n    def __del__(self): sys.path.append('/late')\nsys.path.append(F())"},
+		},
+	},
+	"sys.argv": {
+		probe: "sys.argv is keep.argv and sys.argv == keep.argv_items",
+		dirts: []dirt{
+			{name: "append", code: "sys.argv.append('x')", changes: []string{"sys.argv: +x"}},
+			{name: "rebind", code: "sys.argv = ['prog', '-v']"},
+			{name: "del", code: "del sys.argv"},
+			{name: "clear", code: "sys.argv.clear()"},
+		},
+	},
+	"os.environ": {
+		probe: "os.environ is keep.environ and os.environ._data is keep.data and dict(os.environ) == keep.vars" +
+			" and list(os.environ) == list(keep.vars) and os.environ.encodekey is keep.encodekey and not hasattr(os.environ, 'planted') and keep.c_vars() == keep.vars",
+		dirts: []dirt{
+			{name: "set", code: "os.environ['PYEXEC_NEW'] = 'v'", changes: []string{"os.environ: +PYEXEC_NEW=v"}},
+			{name: "overwrite", code: "os.environ['PYEXEC_TEST'] = 'other'", changes: []string{"os.environ: ~PYEXEC_TEST=other"}},
+			{name: "del", code: "del os.environ['PYEXEC_TEST']", changes: []string{"os.environ: -PYEXEC_TEST"}},
+			{name: "del and set again", code: "v = os.environ.pop('PATH'); os.environ['PATH'] = v"},
+			{name: "clear", code: "os.environ.clear()"},
+			{name: "putenv", code: "os.putenv('PYEXEC_NEW', 'v')", changes: []string{"os.environ: +PYEXEC_NEW=v"}},
+			{name: "unsetenv", code: "os.unsetenv('PYEXEC_TEST')", changes: []string{"os.environ: -PYEXEC_TEST"}},
+			{name: "environb", code: "os.environb[b'\\xff'] = b'\\xfe'"},
+			{name: "mapping only", code: "os.environ._data[b'PYEXEC_NEW'] = b'v'"},
+			{name: "strange items", code: "os.environ._data[1] = object()"},
+			{name: "rebind", code: "os.environ = {}"},
+			{name: "rebind the data", code: "os.environ._data = {}"},
+			{name: "rebind and change the original", code: "os.environ['PYEXEC_NEW'] = 'v'; os.environ = None"},
+			{name: "del the name", code: "del os.environ"},
+			{name: "its attributes", code: "os.environ.encodekey = str"},
+			{name: "new attribute", code: "os.environ.planted = 1"},
+			{name: "many", code: "for i in range(1000): os.environ['PYEXEC_%d' % i] = str(i)"},
+		},
+	},
+}
+
+// prepare plants a module that keeps the original objects, as code that has an alias to them would.
+const prepare = `
+import os, subprocess, sys, types
+keep = types.ModuleType("keep")
+keep.path, keep.path_items = sys.path, list(sys.path)
+keep.argv, keep.argv_items = sys.argv, list(sys.argv)
+keep.environ, keep.data, keep.vars = os.environ, os.environ._data, dict(os.environ)
+keep.encodekey = os.environ.encodekey
+def c_vars(run=subprocess.run, sep=b"\0"):
+    out = run(["/usr/bin/env", "-0"], capture_output=True, check=True).stdout
+    pairs = (item.split(b"=", 1) for item in out.split(sep) if item)
+    return {k.decode(errors="surrogateescape"): v.decode(errors="surrogateescape") for k, v in pairs}
+keep.c_vars = c_vars
+sys.modules["keep"] = keep
+`
+
+func openPrepared(t *testing.T, mode pyexec.ResetMode) *pyexec.Executor {
+	t.Helper()
+	t.Setenv("PYEXEC_TEST", "value")
+	ex := open(t, pyexec.Config{Reset: mode, RecycleEvery: pyexec.RecycleNever})
+	run(t, ex, prepare)
+	return ex
+}
+
+func clean(t *testing.T, ex *pyexec.Executor, probe string) bool {
+	t.Helper()
+	res, err := ex.Execute(ctx, "import os, sys, keep\n"+probe, nil)
+	if err != nil {
+		return false // the state is so broken that the probe raises
+	}
+	ok, isBool := res.Value.(bool)
+	require.True(t, isBool)
+	return ok
+}
+
+func TestEveryRowIsTested(t *testing.T) {
+	for _, r := range kernel.Rows() {
+		assert.NotEmpty(t, rows[r.Name].dirts, "row %s needs dirt in reset_test.go", r.Name)
+		for _, text := range []string{r.Noticed, r.Undone, r.Cost, r.Level} {
+			assert.NotEmpty(t, text, r.Name)
+		}
+	}
+	assert.Len(t, rows, len(kernel.Rows()))
+}
+
+// With ResetNone the probe sees the dirt: so it would see it with ResetAll, too, if it were there.
+func TestResetNoneLeavesDirt(t *testing.T) {
+	for row, r := range rows {
+		for _, d := range r.dirts {
+			t.Run(row+" "+d.name, func(t *testing.T) {
+				ex := openPrepared(t, pyexec.ResetNone)
+				require.True(t, clean(t, ex, r.probe))
+				res, _ := ex.Execute(ctx, "import os, sys\n"+d.code, nil)
+				assert.Empty(t, res.Changes)
+				assert.False(t, clean(t, ex, r.probe))
+				require.NoError(t, ex.Recycle(ctx)) // puts the C environment back, for the tests after this one
+			})
+		}
+	}
+}
+
+func TestResetAllPutsBack(t *testing.T) {
+	ex := openPrepared(t, pyexec.ResetAll)
+	for row, r := range rows {
+		for _, d := range r.dirts {
+			t.Run(row+" "+d.name, func(t *testing.T) {
+				require.True(t, clean(t, ex, r.probe))
+				for _, variant := range []struct{ name, code string }{
+					{"once", "import os, sys\n" + d.code},
+					{"twice", "import os, sys\n" + d.code + "\ntry:\n    " + indent(d.code) + "\nexcept Exception: pass"},
+					{"raising", "import os, sys\n" + d.code + "\nraise ValueError"},
+					{"exiting", "import os, sys\n" + d.code + "\nraise SystemExit"},
+				} {
+					res, _ := ex.Execute(ctx, variant.code, nil)
+					require.NotNil(t, res, variant.name)
+					require.NotEmpty(t, res.Changes, variant.name)
+					for _, c := range res.Changes {
+						assert.Equal(t, row, c.State)
+						assert.True(t, c.Undone)
+						assert.NotEmpty(t, c.String())
+					}
+					if d.changes != nil && variant.name == "once" {
+						assert.Equal(t, d.changes, texts(res.Changes))
+					}
+					assert.True(t, clean(t, ex, r.probe), variant.name)
+				}
+			})
+		}
+	}
+	assert.Zero(t, ex.Stats().Recycles, "all of it is undone in place")
+	assert.Empty(t, run(t, ex, "x = 1").Changes)
+}
+
+func TestTwoRowsAtOnce(t *testing.T) {
+	ex := openPrepared(t, pyexec.ResetAll)
+	for a, ra := range rows {
+		for b, rb := range rows {
+			for i, da := range ra.dirts {
+				db := rb.dirts[i%len(rb.dirts)]
+				_, err := ex.Execute(ctx, "import os, sys\n"+da.code+"\ntry:\n    "+indent(db.code)+"\nexcept Exception: pass", nil)
+				require.NoError(t, err)
+				require.True(t, clean(t, ex, ra.probe), "%s %s with %s %s", a, da.name, b, db.name)
+				require.True(t, clean(t, ex, rb.probe), "%s %s with %s %s", a, da.name, b, db.name)
+			}
+		}
+	}
+}
+
+func indent(code string) string { return strings.ReplaceAll(code, "\n", "\n    ") }
+
+func texts(changes []pyexec.Change) []string {
+	var out []string
+	for _, c := range changes {
+		out = append(out, c.String())
+	}
+	return out
+}
+
+// A finalizer that makes the state dirty each time it is put back cannot be undone: it taints.
+func TestStateThatChangesBackTaints(t *testing.T) {
+	ex := open(t, pyexec.Config{})
+	res := run(t, ex, "import sys\nclass F:\n    def __del__(self, new=lambda: F()): sys.path.append(new())\nsys.path.append(F())")
+	assert.Contains(t, res.Tainted, "sys.path")
+	assert.Empty(t, run(t, ex, "x = 1").Changes)
+	s := ex.Stats()
+	assert.Equal(t, uint64(1), s.RecyclesBy[pyexec.RecycleTaint])
+	assert.Contains(t, s.LastTaint, "sys.path")
+}
+
+func TestSnippetsDoNotChangeTheHostsEnvironment(t *testing.T) {
+	t.Setenv("PYEXEC_TEST", "value")
+	ex := open(t, pyexec.Config{})
+	run(t, ex, "import os\nos.environ['PYEXEC_NEW'] = 'v'\nos.putenv('PYEXEC_TEST', 'other')\ndel os.environ['PATH']")
+	_, set := os.LookupEnv("PYEXEC_NEW")
+	assert.False(t, set)
+	out, err := exec.Command("/bin/sh", "-c", "echo $PYEXEC_NEW $PYEXEC_TEST").Output()
+	require.NoError(t, err)
+	assert.Equal(t, "value\n", string(out), "a child of the host")
+	res := run(t, ex, "import subprocess\nsubprocess.run(['/bin/sh', '-c', 'echo $PYEXEC_NEW $PYEXEC_TEST'], capture_output=True, text=True).stdout")
+	assert.Equal(t, "value\n", res.Value, "a child of a later snippet")
+}
+
+func TestTheHostsOwnChangesAreKept(t *testing.T) {
+	ex := open(t, pyexec.Config{})
+	probe := "import os\nres = [os.environ.get('PYEXEC_HOST'), os.popen('echo $PYEXEC_HOST').read().strip()]\nres"
+	assert.Equal(t, []any{nil, ""}, run(t, ex, probe).Value)
+
+	t.Setenv("PYEXEC_HOST", "one") // between calls
+	assert.Equal(t, []any{"one", "one"}, run(t, ex, probe).Value)
+	res := run(t, ex, "import os\nos.environ['PYEXEC_HOST'] = 'snippet'")
+	assert.Equal(t, []string{"os.environ: ~PYEXEC_HOST=snippet"}, texts(res.Changes))
+	assert.Equal(t, []any{"one", "one"}, run(t, ex, probe).Value)
+
+	done, release := blocked(t, ex) // while a call runs
+	require.NoError(t, os.Setenv("PYEXEC_HOST", "two"))
+	require.NoError(t, os.Setenv("PYEXEC_HOST2", "new"))
+	release()
+	require.NoError(t, <-done)
+	assert.Equal(t, []any{"two", "two"}, run(t, ex, probe).Value)
+	assert.Equal(t, "new", run(t, ex, "import os; os.environ['PYEXEC_HOST2']").Value)
+
+	done, release = blocked(t, ex)
+	require.NoError(t, os.Unsetenv("PYEXEC_HOST2"))
+	release()
+	require.NoError(t, <-done)
+	assert.Nil(t, run(t, ex, "import os; os.environ.get('PYEXEC_HOST2')").Value)
+
+	require.NoError(t, os.Unsetenv("PYEXEC_HOST"))
+	assert.Equal(t, []any{nil, ""}, run(t, ex, probe).Value)
+	require.NoError(t, os.Setenv("PYEXEC_HOST", "three"))
+	require.NoError(t, ex.Recycle(ctx))
+	assert.Equal(t, []any{"three", "three"}, run(t, ex, probe).Value)
+}
+
+func TestAThousandAppendsLeaveNothing(t *testing.T) {
+	ex := open(t, pyexec.Config{RecycleEvery: pyexec.RecycleNever})
+	before := run(t, ex, "import sys; list(sys.path)").Value
+	for i := range 1000 {
+		run(t, ex, fmt.Sprintf("import sys; sys.path.append('/path%d')", i))
+	}
+	assert.Equal(t, before, run(t, ex, "import sys; list(sys.path)").Value)
+	assert.Equal(t, uint64(1000), ex.Stats().Resets)
+}
+
+func TestChangeReportsAreText(t *testing.T) {
+	ex := open(t, pyexec.Config{})
+	res := run(t, ex, "import sys\nsys.argv = ('a', 1)\nsys.path.append('x' * 100000)")
+	require.Len(t, res.Changes, 2)
+	assert.Less(t, len(res.Changes[0].After), 10_000, "long texts are cut")
+	assert.Equal(t, pyexec.Change{State: "sys.argv", Before: `[""]`, After: `["a", "<int object>"]`, Diff: []string{"-", "+a", "+<int object>"}, Undone: true}, res.Changes[1])
+	res = run(t, ex, "import sys; sys.argv = None")
+	assert.Equal(t, `sys.argv: [""] -> None`, res.Changes[0].String())
+	res = run(t, ex, "import sys; del sys.argv")
+	assert.Equal(t, `sys.argv: [""] -> (deleted)`, res.Changes[0].String())
+}
