@@ -144,6 +144,15 @@ func TestRecycleSurvivesWhatIsLeftBehind(t *testing.T) {
 	}
 }
 
+// A thread that a snippet left behind writes while no call runs, or into another's: it must not crash either.
+func TestThreadsThatGoOnWriting(t *testing.T) {
+	ex := open(t, pyexec.Config{})
+	run(t, ex, "import threading, time, sys\ndef f():\n    end = time.monotonic() + 0.3\n    while time.monotonic() < end: sys.stdout.write('x' * 1000)\nfor _ in range(3): threading.Thread(target=f).start()")
+	for range 200 {
+		run(t, ex, "y = 1")
+	}
+}
+
 func TestRecycleHidesNothingFromWaitingCalls(t *testing.T) {
 	ex := open(t, pyexec.Config{RecycleEvery: 1})
 	for range 10 {

@@ -193,6 +193,7 @@ PyObject *pyexec_traceback(pyexec_kernel *k, const char *name, const char *code,
 typedef struct {
     pyexec_buf buf;
     size_t max;
+    bool open; /* a call is under way: what threads write that a snippet left running is dropped between calls */
     bool cut;
 } pyexec_capture;
 

@@ -18,7 +18,7 @@ static void
 keep(pyexec_capture *c, const char *p, size_t n)
 {
     size_t room = c->max > c->buf.len ? c->max - c->buf.len : 0;
-    if (c->cut) {
+    if (!c->open || c->cut) {
         return; /* what is kept is a beginning, without gaps */
     }
     if (n > room) {
@@ -338,6 +338,7 @@ pyexec_output_install(pyexec_kernel *k)
     k->sys_stdout = make_pair(types, &k->out, "<stdout>", "strict");
     k->sys_stderr = make_pair(types, &k->err, "<stderr>", "backslashreplace");
     k->trace.max = 1 << 20;
+    k->trace.open = true;
     k->trace_output = make_pair(types, &k->trace, "<stderr>", "backslashreplace");
     k->empty_input = make_pair(types + 2, NULL, "<stdin>", "strict");
     for (size_t i = 0; i < 4; i++) {

@@ -285,6 +285,7 @@ begin(pyexec_kernel *k)
     pyexec_buf_clear(&k->out.buf);
     pyexec_buf_clear(&k->err.buf);
     k->out.cut = k->err.cut = false;
+    k->out.open = k->err.open = true;
     k->taint[0] = '\0';
     k->reply.flags = 0;
 }
@@ -296,12 +297,11 @@ pyexec_run(pyexec_kernel *k, uint32_t flags, uint64_t hash, const char *name, si
 {
     call c = {flags, hash, name, code, vars, want, in, name_len, code_len, vars_len, want_len, in_len};
     sections at = {0};
-    begin(k);
     if (k->interp == NULL || !pyexec_attach(k)) {
-        k->reply.status = k->interp == NULL ? PYEXEC_NOT_RUNNING : PYEXEC_NO_MEMORY;
-        finish(k, &at);
+        k->reply = (pyexec_reply){.status = k->interp == NULL ? PYEXEC_NOT_RUNNING : PYEXEC_NO_MEMORY};
         return &k->reply;
     }
+    begin(k);
     bool reset = (flags & PYEXEC_RESET) != 0;
     if (reset) {
         pyexec_reset_before(k);
@@ -312,8 +312,9 @@ pyexec_run(pyexec_kernel *k, uint32_t flags, uint64_t hash, const char *name, si
     if (reset) {
         pyexec_reset_after(k);
     }
-    pyexec_detach(k);
+    k->out.open = k->err.open = false;
     finish(k, &at);
+    pyexec_detach(k);
     return &k->reply;
 }
 
