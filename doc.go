@@ -1,2 +1,44 @@
-// Package pyexec runs Python snippets inside a Go program, each in an interpreter as clean as the first one found it.
+// Package pyexec runs Python snippets inside a Go program: business rules, user formulas, plugins, code written by
+// language models. CPython is embedded by cgo; a call costs about a microsecond, and every snippet finds an interpreter
+// as clean as the first one found it.
+//
+//	ex, err := pyexec.New(pyexec.Config{})
+//	defer ex.Close()
+//	res, err := ex.Execute(ctx, "total = sum(prices)", pyexec.Vars{"prices": []float64{1, 2.5}})
+//	var total float64
+//	err = res.Decode("total", &total)
+//
+// # Model
+//
+// An [Executor] has one interpreter, and any number of goroutines may call it; they wait for their turn in Go, in order,
+// and stop waiting when their context ends. A call runs on the caller's own OS thread, with one crossing into C. It gets a
+// fresh namespace, which is also the module __main__ while it runs. Compiled code is cached by its source.
+//
+// Values cross as CBOR (RFC 8949) in both directions and are plain Go values afterwards: a [Result] holds nothing of
+// Python alive. Errors are Go errors: [PythonError] for an exception, with frames and the traceback that Python would
+// print; [ExitError] for SystemExit, which never ends the host; [InputError], [DecodeError] and [MissingError] for values
+// that do not fit; [ErrTooLarge], [ErrClosed], [ErrInUse], [ConfigError].
+//
+// # What is reset
+//
+// After each call the state in the reset table (README.md) is put back: identity and contents, however it was changed.
+// [Result.Changes] says what had changed. Noticing that nothing has is nearly free. What cannot be put back taints the
+// interpreter, and it is recycled before the next call. Beyond the table, nothing of a call's own is left: its namespace,
+// functions and classes are gone before the next call begins, and so is the garbage they leave, whose finalizers run
+// within the call that made them.
+//
+// Not reset yet are attributes of modules and builtins that a snippet assigns to, and whatever else is not in the table;
+// a recycle that re-initialises undoes those, too.
+//
+// # Recycling
+//
+// Every 1000 executions ([Config.RecycleEvery]), at an age, when tainted or when asked, the interpreter is replaced, behind
+// the caller's back. Where finalising and initialising CPython again is known to be unsafe (after numpy, on 3.12 and 3.13,
+// with threads left running) everything is put back and collected instead, and modules stay loaded; [Stats] tells which.
+//
+// # What in-process execution cannot do
+//
+// A segmentation fault in native code, or a snippet that uses ctypes to write where it likes, ends the host. Calls that
+// would end the host deliberately (os._exit, os.abort, os.kill on itself) or double it (os.fork, os.exec) raise instead. A
+// context bounds how long a call waits for its turn, not yet how long it runs.
 package pyexec
