@@ -1,0 +1,34 @@
+# `make` alone lists the targets. Those that build see to it first that what they need is there (scripts/deps.sh).
+
+# Where Go's own instructions put it, in case the shell has not been told yet.
+export PATH := $(PATH):/usr/local/go/bin
+
+# go test ends a run that hangs, with all stacks; an embedded interpreter can hang for good.
+TIMEOUT ?= 5m
+# What else to pass to go test: make test TESTFLAGS='-run Reset -v'
+TESTFLAGS ?=
+
+.PHONY: help run test check bench soak deps
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 14
+
+run: deps ## build and run the quickstart example
+	go run ./examples/quickstart
+
+test: ## run the tests
+	@scripts/deps.sh test
+	go test -timeout $(TIMEOUT) $(TESTFLAGS) ./...
+
+check: ## what must pass before a change goes in: format, vet, staticcheck, C warnings, race, cgocheck, tidy
+	@scripts/deps.sh check
+	@TIMEOUT=$(TIMEOUT) scripts/check.sh
+
+bench: deps ## run the benchmarks
+	go test -run '^$$' -bench . -timeout 30m $(TESTFLAGS) .
+
+soak: deps ## run the soak test: very many executions, and memory that must stay flat
+	go run ./internal/soak
+
+deps: ## install what is needed to build, where it is missing
+	@scripts/deps.sh
