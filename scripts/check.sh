@@ -1,0 +1,63 @@
+#!/bin/sh
+# check.sh: the one gate, `make check`. All steps run, also after one that failed; each says its name, and what it has
+# to object to. TIMEOUT is that of a go test run.
+set -u
+cd "$(dirname "$0")/.."
+timeout=${TIMEOUT:-5m}
+failed=''
+
+step() { # name, command
+    echo "== $1"
+    name=$1
+    shift
+    "$@" 2>&1 || failed="$failed
+   $name"
+}
+
+silent() { # a command whose output is an objection
+    out=$("$@" 2>&1) && [ -z "$out" ] && return
+    echo "$out"
+    return 1
+}
+
+gofmt_diff() { silent "$(go env GOROOT)/bin/gofmt" -d .; }
+
+staticcheck() { go tool -modfile=internal/tools/go.mod staticcheck ./...; }
+
+# As cgo compiles them, with warnings that the compiler only has when it optimises, and as errors.
+c_files() {
+    rc=0
+    for f in internal/kernel/*.c; do
+        # shellcheck disable=SC2046 # flags are a list of words
+        $(go env CC) -std=c11 -D_GNU_SOURCE -O2 -fno-strict-aliasing -Wall -Wextra -Werror -c -o /dev/null \
+            $(pkg-config --cflags python3-embed) "$f" || rc=1
+    done
+    return $rc
+}
+
+# The root package only: it drives every crossing into C that there is, and the experiment costs a build of its own.
+cgocheck2() { GOEXPERIMENT=cgocheck2 go test -timeout "$timeout" .; }
+
+tree() { [ ! -e .git ] || git status --porcelain; }
+same_tree() {
+    [ "$(tree 2>&1)" = "$before" ] && return
+    echo "before: ${before:-clean}"
+    echo "after:  $(tree 2>&1)"
+    return 1
+}
+
+before=$(tree 2>&1)
+step gofmt gofmt_diff
+step 'go mod tidy' go mod tidy -diff
+step 'go vet' go vet ./...
+step staticcheck staticcheck
+step 'C warnings' c_files
+step 'go test -race' go test -race -timeout "$timeout" ./...
+step 'go test, cgocheck2' cgocheck2
+step 'git tree unchanged' same_tree
+
+if [ -n "$failed" ]; then
+    echo "FAILED:$failed" >&2
+    exit 1
+fi
+echo "all passed"
