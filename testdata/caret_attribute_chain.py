@@ -1,0 +1,6 @@
+class Node:
+    next = None
+
+
+n = Node()
+print(n.next.next.next)

@@ -1,0 +1,2 @@
+f = lambda x: (lambda y: y + x)(None)
+f(1)

@@ -1,0 +1,2 @@
+raise_it = lambda: 1 / 0
+raise_it()

@@ -1,0 +1,3 @@
+import sys
+
+sys.exit(ValueError("as the argument"))

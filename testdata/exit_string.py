@@ -1,0 +1,3 @@
+import sys
+
+sys.exit("could not do it: ünïcode")

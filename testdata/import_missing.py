@@ -1,0 +1,5 @@
+def need():
+    import no_such_module_anywhere
+
+
+need()

@@ -1,0 +1,3 @@
+prices = {"Äpfel": 3, "日本": 4}
+print(prices["Äpfel"])
+prices["naïve ☃ 🐍"]

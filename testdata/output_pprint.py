@@ -1,0 +1,3 @@
+import pprint
+
+pprint.pprint({"b": list(range(40)), "a": {"nested": ("x", None, 1.5)}})

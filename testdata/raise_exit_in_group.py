@@ -1,0 +1,3 @@
+import sys
+
+raise BaseExceptionGroup("g", [SystemExit(3), KeyError("k")])

@@ -1,0 +1,3 @@
+class Config:
+    limit = 10
+    values = [limit for _ in range(2)]

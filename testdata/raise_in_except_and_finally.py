@@ -1,0 +1,10 @@
+def work():
+    try:
+        1 / 0
+    except ZeroDivisionError:
+        [][1]
+    finally:
+        {}["k"]
+
+
+work()

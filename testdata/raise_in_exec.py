@@ -1,0 +1,7 @@
+code = """
+def helper():
+    return 1 / 0
+
+helper()
+"""
+exec(code)

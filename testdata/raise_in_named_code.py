@@ -1,0 +1,3 @@
+code = compile("def h():\n    return [][0]\n", "made.py", "exec")
+exec(code)
+h()

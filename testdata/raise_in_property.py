@@ -1,0 +1,7 @@
+class P:
+    @property
+    def x(self):
+        return self._y
+
+
+P().x

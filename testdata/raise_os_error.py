@@ -1,0 +1,3 @@
+import os
+
+os.stat("/no/such/ünïcode/file")

@@ -1,0 +1,1 @@
+raise TimeoutError(110, "Connection timed out", "host")

@@ -1,0 +1,11 @@
+import pickle
+
+
+def make():
+    class Local:
+        pass
+
+    return Local()
+
+
+pickle.dumps(make())

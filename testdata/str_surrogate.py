@@ -1,0 +1,1 @@
+raise ValueError("lone \udcff surrogate and \x00 nul and \x1b escape")

@@ -1,0 +1,3 @@
+import math
+
+math.squirt(2)

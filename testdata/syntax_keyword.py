@@ -1,0 +1,2 @@
+for class in range(3):
+    pass

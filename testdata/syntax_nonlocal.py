@@ -1,0 +1,9 @@
+def f():
+    x = 1
+
+    def g():
+        global x
+        nonlocal x
+
+
+f()
