@@ -1,0 +1,4 @@
+import sys
+
+print("\udcff", file=sys.stderr)
+print("\udcff")

@@ -1,0 +1,4 @@
+x = 1000
+if x is 1000:
+    pass
+print("\d")

@@ -1,0 +1,5 @@
+import warnings
+
+warnings.warn("old way", DeprecationWarning)
+warnings.warn("careful")
+print("after")

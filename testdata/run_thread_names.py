@@ -1,0 +1,3 @@
+import threading
+
+print(threading.Thread().name, threading.Thread(target=print).name)
