@@ -81,3 +81,10 @@ pyexec_gc_full(pyexec_kernel *k)
     call(k->gc_collect);
     freeze(k);
 }
+
+/* The collections of Py_FinalizeEx do not look at frozen objects: whatever is in cycles there would never be freed. */
+void
+pyexec_gc_thaw(pyexec_kernel *k)
+{
+    call(k->gc_unfreeze);
+}

@@ -206,6 +206,7 @@ void pyexec_gc_mark(pyexec_kernel *k);
 void pyexec_gc_sweep(pyexec_kernel *k);   /* collect if anything made since the mark is still there */
 void pyexec_gc_collect(pyexec_kernel *k); /* collect what is not frozen */
 void pyexec_gc_full(pyexec_kernel *k);    /* collect everything */
+void pyexec_gc_thaw(pyexec_kernel *k);    /* let Py_FinalizeEx free everything */
 
 /* guard.c: what would end or double the host process raises instead. */
 int pyexec_guard_init(pyexec_kernel *k);

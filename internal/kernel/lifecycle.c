@@ -251,6 +251,7 @@ static void
 finalize(pyexec_kernel *k)
 {
     forget_atexit(); /* handlers of snippets must not run: outside any call, nothing limits them */
+    pyexec_gc_thaw(k);
     PyErr_Clear();
     release(k);
     pyexec_drop_thread_states(k);
