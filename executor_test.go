@@ -68,6 +68,16 @@ func TestValueOfTheLastExpression(t *testing.T) {
 		"# only a comment":                   nil,
 		"from __future__ import annotations": nil,
 		"'doc'\n3":                           int64(3),
+		"f = dict\nf(\nb = '(')":             map[string]any{"b": "("},
+		"x = 1; x":                           int64(1),
+		"x = 1\nx == 1":                      true,
+		"\"\"\"a\nb = 1\"\"\"":               "a\nb = 1",
+		"[x\nfor x in (1, 2)]":               []any{int64(1), int64(2)},
+		"import math; math.floor(1.5)":       int64(1),
+		"x = 1 # ; y\n":                      nil,
+		"iffy = 3\niffy":                     int64(3),
+		"notes = 1\nnot notes":               false,
+		"lambda_ = 2\nlambda_ + 1":           int64(3),
 	} {
 		assert.Equal(t, want, run(t, ex, code).Value, code)
 	}

@@ -86,6 +86,109 @@ compile(pyexec_kernel *k, PyObject *source, PyObject *filename, const char *mode
     return PyObject_CallFunction(k->builtin_compile, "OOsiO", source, filename, mode, flags, Py_True);
 }
 
+/* ---- does the source end in an expression? ----
+ * Only then is the syntax tree needed, which costs as much again as compiling and has limits of its own. The text of the
+ * last statement nearly always tells: it begins with a keyword that begins no expression, or is `name = ...`. In
+ * doubt the answer is yes. */
+
+static const char *const statements[] = {
+    "def", "class", "if", "elif", "else", "for", "while", "try", "except", "finally", "with", "async", "import", "from",
+    "return", "raise", "del", "pass", "assert", "global", "nonlocal", "break", "continue",
+};
+
+static bool
+is_word(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+/* The last line that begins at column 0 with something that can begin a statement. */
+static const char *
+last_statement(const char *code, const char *end)
+{
+    for (const char *p = end; p > code;) {
+        const char *line = p - 1;
+        while (line > code && line[-1] != '\n') {
+            line--;
+        }
+        if (is_word(*line)) {
+            return line;
+        }
+        if (*line != ' ' && *line != '\t' && *line != '\n' && *line != '\r' && *line != '#') {
+            return NULL;
+        }
+        p = line;
+    }
+    return NULL;
+}
+
+/* One simple or compound statement by itself: brackets balance, and nothing that could hide another statement. */
+static bool
+stands_alone(const char *p, const char *end)
+{
+    int depth = 0;
+    for (; p < end; p++) {
+        switch (*p) {
+        case '(':
+        case '[':
+        case '{':
+            depth++;
+            break;
+        case ')':
+        case ']':
+        case '}':
+            if (--depth < 0) {
+                return false;
+            }
+            break;
+        case ';':
+        case '\\':
+            return false;
+        case '#':
+            while (p + 1 < end && p[1] != '\n') {
+                p++;
+            }
+            break;
+        case '"':
+        case '\'': {
+            const char quote = *p++;
+            while (p < end && *p != quote && *p != '\n' && *p != '\\') {
+                p++;
+            }
+            if (p >= end || *p != quote || (p + 1 < end && p[1] == quote)) {
+                return false; /* an escape, or a string in triple quotes */
+            }
+            break;
+        }
+        default:
+            break;
+        }
+    }
+    return depth == 0;
+}
+
+static bool
+may_end_in_expression(const char *code, const char *end)
+{
+    const char *p = last_statement(code, end);
+    if (p == NULL || !stands_alone(p, end)) {
+        return true;
+    }
+    const char *word = p;
+    while (p < end && is_word(*p)) {
+        p++;
+    }
+    for (size_t i = 0; i < sizeof statements / sizeof *statements; i++) {
+        if (strlen(statements[i]) == (size_t)(p - word) && memcmp(statements[i], word, (size_t)(p - word)) == 0) {
+            return false;
+        }
+    }
+    while (p < end && *p == ' ') {
+        p++;
+    }
+    return !(p + 1 < end && p[0] == '=' && p[1] != '=');
+}
+
 /* A SyntaxError found after parsing has its line only if a file of that name exists; the line is here. */
 static void
 add_source_line(pyexec_code *c)
@@ -132,8 +235,14 @@ compile_both(pyexec_kernel *k, pyexec_code *c)
 
     c->filename = PyUnicode_DecodeUTF8(c->name, (Py_ssize_t)c->name_len, "replace"); /* new */
     /* Strict: Go strings can hold anything. CPython itself would report the offset as an opaque "(unicode error)". */
-    source = PyUnicode_DecodeUTF8(c->code, (Py_ssize_t)c->code_len, NULL);
+    size_t mark = c->code_len >= 3 && memcmp(c->code, "\xef\xbb\xbf", 3) == 0 ? 3 : 0; /* a file may begin with one */
+    source = PyUnicode_DecodeUTF8(c->code + mark, (Py_ssize_t)(c->code_len - mark), NULL);
     if (c->filename == NULL || source == NULL) {
+        goto done;
+    }
+    if (!may_end_in_expression(c->code, c->code + c->code_len)) {
+        c->body = compile(k, source, c->filename, "exec", 0);
+        result = c->body == NULL ? -1 : 0;
         goto done;
     }
     tree = compile(k, source, c->filename, "exec", PyCF_ONLY_AST);
@@ -171,6 +280,13 @@ compile_both(pyexec_kernel *k, pyexec_code *c)
     result = c->tail == NULL ? -1 : 0;
 
 done:
+    if (result < 0 && tree != NULL && PyErr_ExceptionMatches(PyExc_RecursionError)) {
+        /* Trees as objects may nest less deep than source may: do without the value. */
+        PyErr_Clear();
+        Py_CLEAR(c->tail);
+        Py_XSETREF(c->body, compile(k, source, c->filename, "exec", 0));
+        result = c->body == NULL ? -1 : 0;
+    }
     Py_XDECREF(source);
     Py_XDECREF(tree);
     Py_XDECREF(body);

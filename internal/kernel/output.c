@@ -335,12 +335,12 @@ pyexec_output_install(pyexec_kernel *k)
 {
     PyTypeObject *types[4] = {make_type(0), make_type(1), make_type(2), make_type(3)}; /* new */
     k->out.max = k->err.max = (size_t)k->config.max_output;
-    k->sys_stdout = make_pair(types, &k->out, "<stdout>", "strict");
+    k->sys_stdout = make_pair(types, &k->out, "<stdout>", "surrogateescape");
     k->sys_stderr = make_pair(types, &k->err, "<stderr>", "backslashreplace");
     k->trace.max = 1 << 20;
     k->trace.open = true;
     k->trace_output = make_pair(types, &k->trace, "<stderr>", "backslashreplace");
-    k->empty_input = make_pair(types + 2, NULL, "<stdin>", "strict");
+    k->empty_input = make_pair(types + 2, NULL, "<stdin>", "surrogateescape");
     for (size_t i = 0; i < 4; i++) {
         Py_XDECREF(types[i]);
     }
@@ -364,7 +364,7 @@ pyexec_output_input(pyexec_kernel *k, const char *in, size_t n)
     PyObject *io = NULL, *raw = NULL, *text = NULL;
     io = PyImport_ImportModule("io");
     raw = io == NULL ? NULL : PyObject_CallMethod(io, "BytesIO", "y#", in, (Py_ssize_t)n);
-    text = raw == NULL ? NULL : PyObject_CallMethod(io, "TextIOWrapper", "Os", raw, "utf-8");
+    text = raw == NULL ? NULL : PyObject_CallMethod(io, "TextIOWrapper", "Oss", raw, "utf-8", "surrogateescape");
     if (text != NULL) {
         result = PySys_SetObject("stdin", text);
     }

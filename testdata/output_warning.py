@@ -1,5 +1,0 @@
-import warnings
-
-warnings.warn("old way", DeprecationWarning)
-warnings.warn("careful")
-print("after")

@@ -1,8 +1,0 @@
-import asyncio
-
-
-async def main():
-    print(asyncio.current_task().get_name())
-
-
-asyncio.run(main())

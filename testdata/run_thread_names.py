@@ -1,3 +1,0 @@
-import threading
-
-print(threading.Thread().name, threading.Thread(target=print).name)
