@@ -39,6 +39,7 @@ type Result struct {
 	Duration time.Duration
 
 	vars, skipped []byte // encoded: most callers look at one variable, or at none
+	small         [48]byte
 }
 
 // Skipped is a variable that did not come back.
@@ -61,10 +62,13 @@ func newResult(r *engine.Reply, s *Snippet) (*Result, error) {
 		StderrTruncated: r.StderrCut,
 		Tainted:         string(r.Taint),
 	}
-	both := make([]byte, len(r.Vars)+len(r.Skipped)) // one copy: the reply is the worker's
+	both := res.small[:] // a copy: the reply is the worker's
+	if n := len(r.Vars) + len(r.Skipped); n > len(both) {
+		both = make([]byte, n)
+	}
 	copy(both, r.Vars)
 	copy(both[len(r.Vars):], r.Skipped)
-	res.vars, res.skipped = both[:len(r.Vars):len(r.Vars)], both[len(r.Vars):]
+	res.vars, res.skipped = both[:len(r.Vars)], both[len(r.Vars):len(r.Vars)+len(r.Skipped)]
 	var err error
 	if len(r.Value) > 0 {
 		if res.Value, err = wire.Value(r.Value); err != nil {

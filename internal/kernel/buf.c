@@ -4,16 +4,10 @@
 #include "kernel.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-enum { KEEP = 1 << 20 }; /* a buffer grown past this is given back after the call */
-
-static bool
-reserve(pyexec_buf *b, size_t n)
+bool
+pyexec_buf_grow(pyexec_buf *b, size_t n)
 {
-    if (b->cap - b->len >= n) {
-        return true;
-    }
     if (b->failed || n > SIZE_MAX / 4 || b->len > SIZE_MAX / 4) {
         b->failed = true;
         return false;
@@ -33,33 +27,6 @@ reserve(pyexec_buf *b, size_t n)
 }
 
 void
-pyexec_buf_put(pyexec_buf *b, const void *p, size_t n)
-{
-    if (n != 0 && reserve(b, n)) {
-        memcpy(b->p + b->len, p, n);
-        b->len += n;
-    }
-}
-
-void
-pyexec_buf_byte(pyexec_buf *b, uint8_t c)
-{
-    if (reserve(b, 1)) {
-        b->p[b->len++] = c;
-    }
-}
-
-void
-pyexec_buf_clear(pyexec_buf *b)
-{
-    if (b->cap > KEEP) {
-        pyexec_buf_free(b);
-    }
-    b->len = 0;
-    b->failed = false;
-}
-
-void
 pyexec_buf_free(pyexec_buf *b)
 {
     free(b->p);
@@ -67,16 +34,12 @@ pyexec_buf_free(pyexec_buf *b)
 }
 
 void
-pyexec_cbor_head(pyexec_buf *b, int major, uint64_t n)
+pyexec_cbor_long_head(pyexec_buf *b, int major, uint64_t n)
 {
     uint8_t head[9];
     size_t len = 0;
     uint8_t m = (uint8_t)(major << 5);
-    if (n < 24) {
-        head[0] = m | (uint8_t)n;
-        len = 1;
-    }
-    else if (n <= 0xff) {
+    if (n <= 0xff) {
         head[0] = m | 24;
         len = 2;
     }

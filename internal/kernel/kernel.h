@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* ---------------------------------------------------------------- seen from outside; GIL not held ---------------- */
 
@@ -103,10 +104,36 @@ typedef struct {
     bool failed;
 } pyexec_buf;
 
-void pyexec_buf_put(pyexec_buf *b, const void *p, size_t n);
-void pyexec_buf_byte(pyexec_buf *b, uint8_t c);
-void pyexec_buf_clear(pyexec_buf *b);   /* empty, and gives back what an unusually large call had taken */
+enum { PYEXEC_BUF_KEEP = 1 << 20 }; /* a buffer grown past this is given back after the call */
+bool pyexec_buf_grow(pyexec_buf *b, size_t n);
 void pyexec_buf_free(pyexec_buf *b);
+
+static inline void
+pyexec_buf_put(pyexec_buf *b, const void *p, size_t n)
+{
+    if (n != 0 && (b->cap - b->len >= n || pyexec_buf_grow(b, n))) {
+        memcpy(b->p + b->len, p, n);
+        b->len += n;
+    }
+}
+
+static inline void
+pyexec_buf_byte(pyexec_buf *b, uint8_t c)
+{
+    if (b->cap != b->len || pyexec_buf_grow(b, 1)) {
+        b->p[b->len++] = c;
+    }
+}
+
+static inline void
+pyexec_buf_clear(pyexec_buf *b)
+{
+    if (b->cap > PYEXEC_BUF_KEEP) {
+        pyexec_buf_free(b);
+    }
+    b->len = 0;
+    b->failed = false;
+}
 
 /* buf.c: CBOR heads and small items (RFC 8949 section 3). */
 enum { CBOR_UINT = 0, CBOR_NEGATIVE = 1, CBOR_BYTES = 2, CBOR_TEXT = 3, CBOR_ARRAY = 4, CBOR_MAP = 5, CBOR_TAG = 6 };
@@ -115,7 +142,17 @@ enum { CBOR_FALSE = 0xf4, CBOR_TRUE = 0xf5, CBOR_NULL = 0xf6, CBOR_FLOAT16 = 0xf
 enum { CBOR_TAG_BIG = 2, CBOR_TAG_NEGATIVE_BIG = 3, CBOR_TAG_SET = 258,
        /* of pyexec's own, from the range that RFC 8949 section 9.2 leaves to first come, first served */
        CBOR_TAG_TUPLE = 60901, CBOR_TAG_FROZENSET = 60902 };
-void pyexec_cbor_head(pyexec_buf *b, int major, uint64_t n);
+void pyexec_cbor_long_head(pyexec_buf *b, int major, uint64_t n);
+static inline void
+pyexec_cbor_head(pyexec_buf *b, int major, uint64_t n)
+{
+    if (n < 24) {
+        pyexec_buf_byte(b, (uint8_t)(major << 5 | (int)n));
+    }
+    else {
+        pyexec_cbor_long_head(b, major, n);
+    }
+}
 void pyexec_cbor_text(pyexec_buf *b, const char *s);                 /* s may be NULL: null */
 void pyexec_cbor_textn(pyexec_buf *b, const char *s, size_t n);
 void pyexec_cbor_int(pyexec_buf *b, int64_t v);
@@ -293,6 +330,7 @@ struct pyexec_kernel {
 
     /* captured before any snippet ran, so that none can put its own in their place; all owned */
     PyObject *namespace;    /* what a fresh namespace starts with */
+    PyObject *namespace_end; /* the last name in it; borrowed from it */
     PyObject *main_module;  /* sys.modules['__main__'] */
     PyObject *builtin_compile, *ast_expression, *ast_expr, *str_body, *str_value;
     PyObject *gc_collect, *gc_freeze, *gc_unfreeze, *gc_enable;

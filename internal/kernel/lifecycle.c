@@ -164,7 +164,13 @@ make_namespace(pyexec_kernel *k)
     k->namespace = Py_BuildValue("{sssOsOsOsOsO}", "__name__", "__main__", "__doc__", Py_None, "__package__", Py_None,
                                  "__loader__", Py_None, "__spec__", Py_None, "__builtins__", builtins);
     Py_XDECREF(builtins);
-    return k->main_module == NULL || k->namespace == NULL ? -1 : 0;
+    if (k->main_module == NULL || k->namespace == NULL) {
+        return -1;
+    }
+    Py_ssize_t pos = 0;
+    while (PyDict_Next(k->namespace, &pos, &k->namespace_end, NULL)) {
+    }
+    return 0;
 }
 
 static int

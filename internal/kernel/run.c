@@ -18,7 +18,7 @@ typedef struct {
     size_t vars_end, value_end, error_end;
 } sections;
 
-static void
+static void __attribute__((noinline))
 skip(pyexec_kernel *k, PyObject *name, PyTypeObject *type, const char *reason)
 {
     pyexec_cbor_head(&k->skipped, CBOR_ARRAY, 3);
@@ -55,16 +55,23 @@ put_value(pyexec_kernel *k, PyObject *name, PyObject *v)
 static bool
 is_dunder(PyObject *name)
 {
+    if (!PyUnicode_IS_ASCII(name)) {
+        return false;
+    }
     Py_ssize_t n = PyUnicode_GET_LENGTH(name);
-    return n > 4 && PyUnicode_READ_CHAR(name, 0) == '_' && PyUnicode_READ_CHAR(name, 1) == '_' &&
-           PyUnicode_READ_CHAR(name, n - 1) == '_' && PyUnicode_READ_CHAR(name, n - 2) == '_';
+    const Py_UCS1 *s = PyUnicode_1BYTE_DATA(name);
+    return s[0] == '_' && n > 4 && s[1] == '_' && s[n - 1] == '_' && s[n - 2] == '_';
 }
 
 static void
 put_all(pyexec_kernel *k, PyObject *locals)
 {
     PyObject *name = NULL, *value = NULL; /* borrowed: nothing below runs Python code */
-    Py_ssize_t pos = 0;
+    /* What a namespace starts with comes first in it. If the last of that is still where it was, all before it is that. */
+    Py_ssize_t pos = PyDict_GET_SIZE(k->namespace) - 1;
+    if (!PyDict_Next(locals, &pos, &name, &value) || name != k->namespace_end) {
+        pos = 0;
+    }
     while (PyDict_Next(locals, &pos, &name, &value)) {
         if (PyUnicode_CheckExact(name) && !is_dunder(name)) {
             put_value(k, name, value);
