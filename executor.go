@@ -97,7 +97,11 @@ var ErrInUse = kernel.ErrInUse
 // order, and stop waiting when their context ends.
 type Executor struct {
 	config  Config // with its defaults filled in
-	idle    chan *slot
+	workers int
+	// An idle worker is in free, where taking it costs one atomic exchange, or in queue, where callers wait in order. It
+	// goes to queue if there are callers waiting, or if free is taken.
+	free    atomic.Pointer[slot]
+	queue   chan *slot
 	closing chan struct{} // closed when Close begins
 	closed  chan struct{} // closed when Close is done
 	once    sync.Once
@@ -106,7 +110,7 @@ type Executor struct {
 	stats   counters
 }
 
-// A slot is a worker and what belongs to it while somebody holds it. Whoever took it from idle owns it.
+// A slot is a worker and what belongs to it while somebody holds it. Whoever took it owns it.
 type slot struct {
 	worker     engine.Worker
 	call       engine.Call
@@ -143,13 +147,14 @@ func New(config Config) (*Executor, error) {
 func newExecutor(config Config, workers ...engine.Worker) *Executor {
 	e := &Executor{
 		config:  config,
-		idle:    make(chan *slot, len(workers)),
+		workers: len(workers),
+		queue:   make(chan *slot, len(workers)),
 		closing: make(chan struct{}),
 		closed:  make(chan struct{}),
 		seed:    maphash.MakeSeed(),
 	}
 	for _, w := range workers {
-		e.idle <- &slot{worker: w}
+		e.put(&slot{worker: w})
 	}
 	e.startAging()
 	return e
@@ -266,7 +271,7 @@ func (e *Executor) encodeInput(s *Snippet) (vars, want, stdin []byte, err error)
 		return nil, nil, nil, fmt.Errorf("%w: Code has %d bytes, Config.MaxSource is %d", ErrTooLarge, len(s.Code), e.config.MaxSource)
 	}
 	if len(s.Vars) > 0 {
-		vars, err = wire.AppendVars(nil, s.Vars, e.config.MaxDepth)
+		vars, err = wire.AppendVars(make([]byte, 0, 16+24*len(s.Vars)), s.Vars, e.config.MaxDepth)
 		if err != nil {
 			return nil, nil, nil, asInputError(err)
 		}
@@ -294,47 +299,70 @@ func (e *Executor) acquire(ctx context.Context) (*slot, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	var w *slot
-	select {
-	case w = <-e.idle:
-	default:
-		e.stats.waiting.Add(1)
-		defer e.stats.waiting.Add(-1)
-		select {
-		case w = <-e.idle:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-e.closing:
-			return nil, ErrClosed
+	w := e.free.Swap(nil)
+	if w == nil {
+		var err error
+		if w, err = e.wait(ctx); err != nil {
+			return nil, err
 		}
 	}
 	select {
 	case <-e.closing: // Close wants the slot that was taken
-		e.idle <- w
+		e.put(w)
 		return nil, ErrClosed
 	default:
 	}
 	if w.broken != nil {
 		if err := e.recycle(w, RecycleError); err != nil {
-			e.idle <- w
+			e.put(w)
 			return nil, err
 		}
 	}
 	return w, nil
 }
 
+// wait queues for a worker.
+func (e *Executor) wait(ctx context.Context) (*slot, error) {
+	e.stats.waiting.Add(1) // from here on, put gives to the queue ...
+	defer e.stats.waiting.Add(-1)
+	if w := e.free.Swap(nil); w != nil { // ... but may just have given to free
+		return w, nil
+	}
+	select {
+	case w := <-e.queue:
+		return w, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-e.closing:
+		return nil, ErrClosed
+	}
+}
+
+// put makes a worker idle.
+func (e *Executor) put(w *slot) {
+	if e.stats.waiting.Load() > 0 || !e.free.CompareAndSwap(nil, w) {
+		e.queue <- w
+		return
+	}
+	if e.stats.waiting.Load() > 0 { // somebody began to wait, and may not have seen it
+		if w := e.free.Swap(nil); w != nil {
+			e.queue <- w
+		}
+	}
+}
+
 // release gives a worker back; if it is due to be recycled, that happens behind the caller's back.
 func (e *Executor) release(w *slot) {
 	reason := e.due(w)
 	if reason == "" {
-		e.idle <- w
+		e.put(w)
 		return
 	}
 	go func() {
 		if err := e.recycle(w, reason); err != nil {
 			e.config.Logger.Error("pyexec: the interpreter could not be recycled; the next call tries again", "error", err)
 		}
-		e.idle <- w
+		e.put(w)
 	}()
 }
 
@@ -350,7 +378,7 @@ func (e *Executor) Close() error {
 		if e.byAge != nil {
 			e.byAge.Stop()
 		}
-		for range cap(e.idle) {
+		for range e.workers {
 			w := e.awaitIdle()
 			w.worker.Close()
 		}
@@ -361,10 +389,15 @@ func (e *Executor) Close() error {
 }
 
 func (e *Executor) awaitIdle() *slot {
+	e.stats.waiting.Add(1)
+	defer e.stats.waiting.Add(-1)
+	if w := e.free.Swap(nil); w != nil {
+		return w
+	}
 	begin := now()
 	for wait := closeWarning; ; wait *= 2 {
 		select {
-		case w := <-e.idle:
+		case w := <-e.queue:
 			return w
 		case <-time.After(wait):
 			e.config.Logger.Warn("pyexec: Close waits for a call that is still running", "waited", now()-begin)

@@ -34,7 +34,7 @@ func (e *Executor) Recycle(ctx context.Context) error {
 		return err
 	}
 	err = e.recycle(w, RecycleRequest)
-	e.idle <- w
+	e.put(w)
 	return err
 }
 
@@ -97,7 +97,7 @@ func (e *Executor) startAging() {
 		if err := e.recycle(w, RecycleAge); err != nil {
 			e.config.Logger.Error("pyexec: the interpreter could not be recycled; the next call tries again", "error", err)
 		}
-		e.idle <- w
+		e.put(w)
 		timer.Reset(e.config.RecycleAfter)
 	})
 	e.byAge = timer
