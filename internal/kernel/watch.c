@@ -81,13 +81,8 @@ pyexec_watch_environ_quiet(pyexec_kernel *k)
     if (environ == NULL) {
         return true;
     }
-    /* item by item: the array may have become shorter, and ends at the first difference then */
-    for (size_t i = 0; i <= w->environ_n; i++) {
-        if (environ[i] != w->environ_items[i]) {
-            return false;
-        }
-    }
-    return true;
+    /* The array at this address had room for as many once, and never gets less: the C library only moves it. */
+    return memcmp(environ, w->environ_items, (w->environ_n + 1) * sizeof *environ) == 0;
 }
 
 bool
