@@ -56,7 +56,7 @@ type DecodeError = wire.DecodeError
 
 // An ExitError is a snippet's SystemExit, raised by sys.exit or exit. It ends the snippet, never the host.
 type ExitError struct {
-	Code    int    // what the process would have exited with
+	Code    int    // as given; a process passes on only its low eight bits
 	Message string // sys.exit("message"): what would have been printed
 }
 

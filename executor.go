@@ -212,7 +212,7 @@ func (e *Executor) Execute(ctx context.Context, code string, in Vars) (*Result, 
 // The error is nil, or tells what went wrong: a *PythonError for an exception, an *ExitError for SystemExit, an
 // *InputError for a variable that has no Python form, ErrTooLarge for a Code or input over its limit, ErrClosed after
 // Close, or ctx.Err() if ctx ended before the call's turn came. With the first two there is also a Result, as far as the
-// snippet got.
+// snippet got; with the others the snippet did not run, and the Result is nil.
 func (e *Executor) Run(ctx context.Context, s Snippet) (*Result, error) {
 	return e.run(ctx, &s, e.hash(s.name(), s.Code), false)
 }
@@ -419,7 +419,7 @@ type Stats struct {
 	PythonErrors   uint64 // of these, calls that ended in a *PythonError
 	Exits          uint64 // of these, calls that ended in an *ExitError
 	Resets         uint64 // of these, calls after which something had to be put back
-	CacheHits      uint64 // calls whose code was compiled already
+	CacheHits      uint64 // executions whose code was compiled already
 	CacheMisses    uint64 // calls whose code had to be compiled
 	CacheEvictions uint64 // compiled snippets dropped to make room
 	CacheEntries   uint64 // compiled snippets in the cache
@@ -434,8 +434,9 @@ type Stats struct {
 }
 
 type counters struct {
-	executions, errors, exits, resets, misses, evictions, cached atomic.Uint64
-	waiting                                                      atomic.Int64
+	executions, errors, exits, resets, evictions, cached atomic.Uint64
+	misses, compiles                                     atomic.Uint64 // code compiled by executions, and by Compile
+	waiting                                              atomic.Int64
 
 	mu      sync.Mutex // guards recycle
 	recycle Stats      // only its fields about recycles
@@ -444,7 +445,11 @@ type counters struct {
 func (e *Executor) count(w *slot, err error, compileOnly bool) {
 	s := &e.stats
 	if w.reply.Compiled {
-		s.misses.Add(1)
+		if compileOnly {
+			s.compiles.Add(1)
+		} else {
+			s.misses.Add(1)
+		}
 		s.evictions.Store(w.reply.Evictions)
 		s.cached.Store(w.reply.Cached)
 	}
@@ -483,8 +488,9 @@ func (e *Executor) Stats() Stats {
 	out.PythonErrors = s.errors.Load()
 	out.Exits = s.exits.Load()
 	out.Resets = s.resets.Load()
-	out.CacheMisses = s.misses.Load()
-	out.CacheHits = out.Executions - min(out.CacheMisses, out.Executions)
+	misses := s.misses.Load()
+	out.CacheMisses = misses + s.compiles.Load()
+	out.CacheHits = out.Executions - min(misses, out.Executions)
 	out.CacheEvictions = s.evictions.Load()
 	out.CacheEntries = s.cached.Load()
 	out.Waiting = s.waiting.Load()

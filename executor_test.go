@@ -77,6 +77,10 @@ func TestValueOfTheLastExpression(t *testing.T) {
 		"x = 1 # ; y\n":                      nil,
 		"iffy = 3\niffy":                     int64(3),
 		"notes = 1\nnot notes":               false,
+		"1 \\\nif True else 2":               int64(1),
+		"x = 1\rx":                           int64(1),
+		"x = 1\r\nx\r\n":                     int64(1),
+		"\"a\\\nx = # \"":                    "ax = # ",
 		"lambda_ = 2\nlambda_ + 1":           int64(3),
 	} {
 		assert.Equal(t, want, run(t, ex, code).Value, code)
@@ -647,6 +651,16 @@ func TestCacheIsBoundedAndCounted(t *testing.T) {
 		run(t, ex, fmt.Sprintf("x = '%0100d'", i))
 	}
 	assert.Equal(t, uint64(9), ex.Stats().CacheEntries)
+	require.NoError(t, ex.Close())
+
+	ex = open(t, pyexec.Config{})
+	for range 3 {
+		_, err := ex.Compile(ctx, pyexec.Snippet{Code: "y = 1"})
+		require.NoError(t, err)
+		run(t, ex, "y = 1")
+	}
+	assert.Equal(t, uint64(3), ex.Stats().CacheHits, "compiling alone is no execution")
+	assert.Equal(t, uint64(1), ex.Stats().CacheMisses)
 }
 
 func TestConfigErrorsNameTheField(t *testing.T) {

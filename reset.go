@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/go-pyexec/pyexec/internal/wire"
 )
@@ -121,9 +123,17 @@ func minus(a, b []any) []any {
 func signed(sign string, items []any) []string {
 	out := make([]string, len(items))
 	for i, x := range items {
-		out[i] = fmt.Sprint(sign, x)
+		out[i] = sign + quote(fmt.Sprint(x))
 	}
 	return out
+}
+
+// quote leaves a text as it is unless its ends could not be told.
+func quote(s string) string {
+	if s == "" || strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }) {
+		return strconv.Quote(s)
+	}
+	return s
 }
 
 func diffMaps(before, after map[string]any) []string {
@@ -132,11 +142,11 @@ func diffMaps(before, after map[string]any) []string {
 		is, there := after[key]
 		switch {
 		case was == nil && is != nil:
-			out = append(out, fmt.Sprintf("+%s=%v", key, is))
+			out = append(out, "+"+quote(fmt.Sprint(key, "=", is)))
 		case !there || is == nil:
-			out = append(out, "-"+key)
+			out = append(out, "-"+quote(key))
 		case was != is:
-			out = append(out, fmt.Sprintf("~%s=%v", key, is))
+			out = append(out, "~"+quote(fmt.Sprint(key, "=", is)))
 		}
 	}
 	sort.Strings(out)

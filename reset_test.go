@@ -18,8 +18,8 @@ import (
 // dirt is a way to change a piece of state. probe is an expression that is True in a clean interpreter; what it needs of
 // the original objects, prepare keeps where no reset looks.
 type dirt struct {
-	row, name, code string
-	changes         []string // nil: not checked
+	name, code string
+	changes    []string // nil: not checked
 }
 
 // rows has for each row of the kernel's table a probe, and ways to make it dirty.
@@ -271,7 +271,7 @@ func TestChangeReportsAreText(t *testing.T) {
 	res := run(t, ex, "import sys\nsys.argv = ('a', 1)\nsys.path.append('x' * 100000)")
 	require.Len(t, res.Changes, 2)
 	assert.Less(t, len(res.Changes[0].After), 10_000, "long texts are cut")
-	assert.Equal(t, pyexec.Change{State: "sys.argv", Before: `[""]`, After: `["a", "<int object>"]`, Diff: []string{"-", "+a", "+<int object>"}, Undone: true}, res.Changes[1])
+	assert.Equal(t, pyexec.Change{State: "sys.argv", Before: `[""]`, After: `["a", "<int object>"]`, Diff: []string{`-""`, "+a", `+"<int object>"`}, Undone: true}, res.Changes[1])
 	res = run(t, ex, "import sys; sys.argv = None")
 	assert.Equal(t, `sys.argv: [""] -> None`, res.Changes[0].String())
 	res = run(t, ex, "import sys; del sys.argv")

@@ -174,6 +174,12 @@ may_end_in_expression(const char *code, const char *end)
     if (p == NULL || !stands_alone(p, end)) {
         return true;
     }
+    if (memchr(code, '\r', (size_t)(end - code)) != NULL) {
+        return true; /* by itself it ends a line, too */
+    }
+    if (p - code >= 2 && p[-2] == '\\') {
+        return true; /* this line goes on with the one before */
+    }
     const char *word = p;
     while (p < end && is_word(*p)) {
         p++;
