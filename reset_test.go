@@ -76,6 +76,7 @@ var rows = map[string]struct {
 			{name: "rebind and change the original", code: "os.environ['PYEXEC_NEW'] = 'v'; os.environ = None"},
 			{name: "del the name", code: "del os.environ"},
 			{name: "its attributes", code: "os.environ.encodekey = str"},
+			{name: "its dict", code: "os.environ.__dict__ = dict(os.environ.__dict__, planted=1)"},
 			{name: "new attribute", code: "os.environ.planted = 1"},
 			{name: "many", code: "for i in range(1000): os.environ['PYEXEC_%d' % i] = str(i)"},
 		},

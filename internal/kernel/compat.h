@@ -19,6 +19,9 @@
 #define PYEXEC_STRING(x) PYEXEC_STRING_(x)
 #define PYEXEC_VERSION_TEXT PYEXEC_STRING(PY_MAJOR_VERSION) "." PYEXEC_STRING(PY_MINOR_VERSION) "."
 
+/* Is this Python at least major.minor, given as 0x030E? */
+#define PYEXEC_PYTHON_SINCE(version) (PY_VERSION_HEX >> 16 >= (version))
+
 /* ---- how a change of a dict is noticed ----
  * 3.11 has a version tag in each dict; 3.12 has watchers, whose one flag serves all dicts. */
 #if PY_VERSION_HEX < 0x030C0000

@@ -249,7 +249,7 @@ void pyexec_gc_thaw(pyexec_kernel *k);    /* let Py_FinalizeEx free everything *
 int pyexec_guard_init(pyexec_kernel *k);
 
 /* watch.c: signals that cost nearly nothing while nothing changes. */
-enum { PYEXEC_MAX_DICTS = 64, PYEXEC_MAX_LISTS = 32 };
+enum { PYEXEC_MAX_DICTS = 64, PYEXEC_MAX_LISTS = 32, PYEXEC_MAX_SLOTS = 8 };
 
 typedef struct {
     size_t ndicts, nlists;
@@ -263,6 +263,11 @@ typedef struct {
         PyListObject *list;   /* owned */
         PyTupleObject *items; /* owned: what it held */
     } lists[PYEXEC_MAX_LISTS];
+    struct {
+        PyObject **at;   /* in an object that the row's state keeps alive */
+        PyObject *value; /* owned: what was there */
+    } slots[PYEXEC_MAX_SLOTS];
+    size_t nslots;
     char **environ_base; /* the C environ as it was */
     char **environ_items;
     size_t environ_n;
@@ -270,6 +275,7 @@ typedef struct {
 
 int pyexec_watch_dict(pyexec_kernel *k, PyObject *dict);
 int pyexec_watch_list(pyexec_kernel *k, PyObject *list, PyObject *items);
+int pyexec_watch_slot(pyexec_kernel *k, PyObject **at);
 bool pyexec_watch_quiet(pyexec_kernel *k);         /* true: nothing that is watched has changed */
 bool pyexec_watch_environ_quiet(pyexec_kernel *k); /* the C environ alone */
 int pyexec_watch_environ(pyexec_kernel *k);        /* take the C environ as it is now for unchanged */
@@ -310,7 +316,7 @@ void pyexec_bury(pyexec_kernel *k, PyObject *v); /* borrowed, may be NULL */
 void pyexec_change_begin(pyexec_kernel *k, const pyexec_row *row);
 void pyexec_change_repr(pyexec_kernel *k, PyObject *v); /* borrowed, may be NULL: null */
 
-/* row_attr.c, row_list.c, row_environ.c: the kinds of rows. */
+/* row_list.c, row_environ.c: the kinds of rows. */
 int pyexec_attr_lookup(const pyexec_row *row, pyexec_row_state *s);
 int pyexec_attr_rebind(pyexec_row_state *s); /* 1 was rebound, 0 was not, -1 failed */
 int pyexec_list_snapshot(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
@@ -333,7 +339,7 @@ struct pyexec_kernel {
     PyObject *namespace_end; /* the last name in it; borrowed from it */
     PyObject *main_module;  /* sys.modules['__main__'] */
     PyObject *builtin_compile, *ast_expression, *ast_expr, *str_body, *str_value;
-    PyObject *gc_collect, *gc_freeze, *gc_unfreeze, *gc_enable;
+    PyObject *gc_collect, *gc_freeze, *gc_unfreeze;
     PyObject *gc_young, *gc_frozen; /* two objects of our own in the collector's lists */
     uintptr_t gc_young_end, gc_frozen_end;
     PyObject *sys_stdout, *sys_stderr, *empty_input;

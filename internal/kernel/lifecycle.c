@@ -18,7 +18,7 @@ static pyexec_kernel *dormant = NULL; /* stopped, but not safe to finalise: the 
  * than 1 KB lost each time, and that work afterwards; and since when. */
 static const struct {
     const char *name;
-    int since; /* PY_VERSION_HEX >> 16 */
+    int since; /* 0x030B: 3.11 */
 } sound[] = {
     {"_bisect", 0x030B},      {"_blake2", 0x030B},    {"_csv", 0x030B},      {"_hashlib", 0x030B},
     {"_heapq", 0x030B},       {"_json", 0x030B},      {"_md5", 0x030B},      {"_opcode", 0x030B},
@@ -51,7 +51,7 @@ is_sound(const char *name)
 {
     for (size_t i = 0; i < sizeof sound / sizeof *sound; i++) {
         if (strcmp(sound[i].name, name) == 0) {
-            return PY_VERSION_HEX >> 16 >= sound[i].since;
+            return PYEXEC_PYTHON_SINCE(sound[i].since);
         }
     }
     return false;

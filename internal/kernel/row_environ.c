@@ -87,7 +87,14 @@ pyexec_environ_snapshot(pyexec_kernel *k, const pyexec_row *row, pyexec_row_stat
     if (pyexec_attr_lookup(row, s) < 0) {
         return -1;
     }
+    /* A dict of its own: one that only shows the object's inline values (3.13) is not told of assignments to them. */
     dict = PyObject_GenericGetDict(s->object, NULL); /* new */
+    if (dict != NULL) {
+        Py_SETREF(dict, PyDict_Copy(dict));
+    }
+    if (dict == NULL || PyObject_SetAttrString(s->object, "__dict__", dict) < 0) {
+        goto done;
+    }
     data = dict == NULL ? NULL : Py_XNewRef(PyDict_GetItemString(dict, "_data"));
     if (data == NULL || !PyDict_CheckExact(data)) {
         PyErr_SetString(PyExc_TypeError, "os.environ is not as the standard library made it");
@@ -101,7 +108,8 @@ pyexec_environ_snapshot(pyexec_kernel *k, const pyexec_row *row, pyexec_row_stat
     s->contents = PyTuple_Pack(4, dict, dict_items, data, data_items);
     Py_XSETREF(k->environ_vars, read_environ());
     if (s->contents == NULL || k->environ_vars == NULL || pyexec_watch_dict(k, s->owner) < 0 ||
-        pyexec_watch_dict(k, dict) < 0 || pyexec_watch_dict(k, data) < 0) {
+        pyexec_watch_slot(k, _PyObject_GetDictPtr(s->object)) < 0 || pyexec_watch_dict(k, dict) < 0 ||
+        pyexec_watch_dict(k, data) < 0) {
         goto done;
     }
     result = 0;
@@ -311,8 +319,15 @@ pyexec_environ_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state
     pyexec_bury(k, now);
     Py_XINCREF(now); /* rebinding may release it, and the report below names it */
 
-    if (!same_dict(PART(s, DICT), PART(s, DICT_ITEMS))) {
+    PyObject **slot = _PyObject_GetDictPtr(s->object);
+    if (slot == NULL || *slot != PART(s, DICT)) {
         instance = 1;
+        if (PyObject_SetAttrString(s->object, "__dict__", PART(s, DICT)) < 0) {
+            instance = -1;
+        }
+    }
+    if (!same_dict(PART(s, DICT), PART(s, DICT_ITEMS))) {
+        instance = instance < 0 ? -1 : 1;
         bury_items(k, PART(s, DICT));
         PyDict_Clear(PART(s, DICT));
         if (PyDict_Update(PART(s, DICT), PART(s, DICT_ITEMS)) < 0) {

@@ -71,6 +71,19 @@ pyexec_watch_list(pyexec_kernel *k, PyObject *list, PyObject *items)
     return 0;
 }
 
+int
+pyexec_watch_slot(pyexec_kernel *k, PyObject **at)
+{
+    pyexec_watch *w = &k->watch;
+    if (at == NULL || w->nslots == PYEXEC_MAX_SLOTS) {
+        PyErr_SetString(PyExc_SystemError, "pyexec: nothing to watch, or PYEXEC_MAX_SLOTS is too small");
+        return -1;
+    }
+    w->slots[w->nslots].at = at;
+    w->slots[w->nslots++].value = Py_NewRef(*at);
+    return 0;
+}
+
 bool
 pyexec_watch_environ_quiet(pyexec_kernel *k)
 {
@@ -104,6 +117,11 @@ pyexec_watch_quiet(pyexec_kernel *k)
         Py_ssize_t n = PyTuple_GET_SIZE(w->lists[i].items);
         if (PyList_GET_SIZE(w->lists[i].list) != n ||
             (n > 0 && memcmp(w->lists[i].list->ob_item, w->lists[i].items->ob_item, (size_t)n * sizeof(void *)) != 0)) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < w->nslots; i++) {
+        if (*w->slots[i].at != w->slots[i].value) {
             return false;
         }
     }
@@ -169,6 +187,9 @@ pyexec_watch_clear(pyexec_kernel *k)
     for (size_t i = 0; i < w->nlists; i++) {
         Py_CLEAR(w->lists[i].list);
         Py_CLEAR(w->lists[i].items);
+    }
+    for (size_t i = 0; i < w->nslots; i++) {
+        Py_CLEAR(w->slots[i].value);
     }
     free(w->environ_items);
     *w = (pyexec_watch){0};
