@@ -161,7 +161,7 @@ void pyexec_cbor_str(pyexec_buf *b, PyObject *str);                  /* never fa
 /* thread.c */
 int pyexec_on_lifecycle_thread(void (*function)(void *), void *arg); /* GIL not held */
 
-/* lifecycle.c */
+/* modules.c */
 void pyexec_saw_import(pyexec_kernel *k, PyObject *args); /* an audit event "import" */
 
 /* attach.c: the only file that takes or gives up the GIL. */
@@ -306,6 +306,8 @@ int pyexec_reset_init(pyexec_kernel *k);  /* take the state as it is now for the
 void pyexec_reset_clear(pyexec_kernel *k);
 void pyexec_reset_before(pyexec_kernel *k);
 void pyexec_reset_after(pyexec_kernel *k);
+
+/* change.c: what rows say of what they found. */
 void pyexec_taint(pyexec_kernel *k, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* To be called with what a row is about to drop. If the state has changed back each time so far, it is never released:
@@ -350,6 +352,7 @@ struct pyexec_kernel {
     pyexec_row_state rows[PYEXEC_MAX_ROWS];
     PyObject *graveyard;    /* list: what must never be released, see pyexec_bury */
     bool burying;
+    const pyexec_row_state *environ_row; /* in rows */
     PyObject *environ_vars; /* the C environment as it was: bytes -> bytes */
 
     /* of the call that runs */

@@ -1,7 +1,7 @@
 /* lifecycle.c: initialise, recycle, finalise.
  *
  * A recycle is Py_FinalizeEx and Py_InitializeFromConfig where that was measured to be sound: no thread of a snippet
- * lives, and every C module that was loaded is on the list below. Anything else it survives by not trying: all state is
+ * lives, and every C module that was loaded is on the list in modules.c. Anything else it survives by not trying: all state is
  * put back, garbage of every age is collected, and the interpreter goes on. RATIONALE.md has the measurements. */
 #include "compat.h"
 
@@ -13,67 +13,6 @@
 
 static _Atomic uint64_t generations = 0;
 static pyexec_kernel *dormant = NULL; /* stopped, but not safe to finalise: the next start takes it over */
-
-/* C modules that an interpreter can be finalised with and initialised again, 200 times, with neither a crash nor more
- * than 1 KB lost each time, and that work afterwards; and since when. */
-static const struct {
-    const char *name;
-    int since; /* 0x030B: 3.11 */
-} sound[] = {
-    {"_bisect", 0x030B},      {"_blake2", 0x030B},    {"_csv", 0x030B},      {"_hashlib", 0x030B},
-    {"_heapq", 0x030B},       {"_json", 0x030B},      {"_md5", 0x030B},      {"_opcode", 0x030B},
-    {"_pickle", 0x030B},      {"_posixsubprocess", 0x030B}, {"_random", 0x030B}, {"_sha1", 0x030B},
-    {"_sha2", 0x030B},        {"_sha256", 0x030B},    {"_sha3", 0x030B},     {"_sha512", 0x030B},
-    {"_sqlite3", 0x030B},     {"_statistics", 0x030B}, {"_struct", 0x030B},  {"_typing", 0x030B},
-    {"_uuid", 0x030B},        {"array", 0x030B},      {"binascii", 0x030B},  {"fcntl", 0x030B},
-    {"math", 0x030B},         {"pyexpat", 0x030B},    {"_elementtree", 0x030B}, {"select", 0x030B},
-    {"unicodedata", 0x030B},  {"zlib", 0x030B},       {"_ast", 0x030B},      {"atexit", 0x030B},
-    {"_datetime", 0x030E},    {"_decimal", 0x030E},   {"_asyncio", 0x030E},  {"_contextvars", 0x030B},
-    {"_socket", 0x030E},      {"_ssl", 0x030E},       {"_interpreters", 0x030E}, {"_opcode_metadata", 0x030E},
-    {"_suggestions", 0x030E},
-};
-
-/* ---- which C modules were loaded: told by the audit event "import", since sys.modules can be edited ---- */
-
-static bool
-is_builtin(const char *name)
-{
-    for (struct _inittab *t = PyImport_Inittab; t != NULL && t->name != NULL; t++) {
-        if (strcmp(t->name, name) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool
-is_sound(const char *name)
-{
-    for (size_t i = 0; i < sizeof sound / sizeof *sound; i++) {
-        if (strcmp(sound[i].name, name) == 0) {
-            return PYEXEC_PYTHON_SINCE(sound[i].since);
-        }
-    }
-    return false;
-}
-
-void
-pyexec_saw_import(pyexec_kernel *k, PyObject *args)
-{
-    if (k->pinned[0] != '\0' || !k->started || !PyTuple_Check(args) || PyTuple_GET_SIZE(args) < 2) {
-        return;
-    }
-    PyObject *module = PyTuple_GET_ITEM(args, 0), *file = PyTuple_GET_ITEM(args, 1); /* borrowed */
-    const char *name = PyUnicode_Check(module) ? PyUnicode_AsUTF8(module) : NULL;
-    if (name == NULL) {
-        PyErr_Clear();
-        return;
-    }
-    const char *dot = strrchr(name, '.');
-    if ((file != Py_None && (dot != NULL || !is_sound(name))) || (is_builtin(name) && !is_sound(name))) {
-        snprintf(k->pinned, sizeof k->pinned, "%s", name);
-    }
-}
 
 /* ---- initialise ---- */
 

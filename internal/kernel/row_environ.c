@@ -87,6 +87,7 @@ pyexec_environ_snapshot(pyexec_kernel *k, const pyexec_row *row, pyexec_row_stat
     if (pyexec_attr_lookup(row, s) < 0) {
         return -1;
     }
+    k->environ_row = s;
     /* A dict of its own: one that only shows the object's inline values (3.13) is not told of assignments to them. */
     dict = PyObject_GenericGetDict(s->object, NULL); /* new */
     if (dict != NULL) {
@@ -122,17 +123,6 @@ done:
     return result;
 }
 
-static const pyexec_row_state *
-find_state(pyexec_kernel *k)
-{
-    for (size_t i = 0; i < pyexec_row_count(); i++) {
-        if (pyexec_rows[i].restore == pyexec_environ_restore) {
-            return &k->rows[i];
-        }
-    }
-    return NULL;
-}
-
 /* Take one variable as it is now for the baseline, in every layer. value NULL: unset. */
 static int
 adopt_one(pyexec_kernel *k, const pyexec_row_state *s, PyObject *key, PyObject *value)
@@ -155,7 +145,7 @@ adopt_one(pyexec_kernel *k, const pyexec_row_state *s, PyObject *key, PyObject *
 void
 pyexec_environ_adopt(pyexec_kernel *k)
 {
-    const pyexec_row_state *s = find_state(k);
+    const pyexec_row_state *s = k->environ_row;
     PyObject *key = NULL, *value = NULL, *gone = NULL; /* key and value borrowed */
     PyObject *now = read_environ();                    /* new */
     Py_ssize_t pos = 0;

@@ -1,0 +1,116 @@
+/* change.c: what the rows of the reset table say of what they found: the report of a change, the taint that asks for a
+ * recycle, and the graveyard. */
+#include "compat.h"
+
+#include "kernel.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+void
+pyexec_bury(pyexec_kernel *k, PyObject *v)
+{
+    if (!k->burying || v == NULL) {
+        return;
+    }
+    if (k->graveyard == NULL) {
+        k->graveyard = PyList_New(0); /* new */
+    }
+    if (k->graveyard == NULL || PyList_Append(k->graveyard, v) < 0) {
+        PyErr_Clear();
+    }
+}
+
+void
+pyexec_taint(pyexec_kernel *k, const char *format, ...)
+{
+    if (k->taint[0] != '\0') {
+        return; /* the first reason is the one that explains the rest */
+    }
+    va_list args;
+    va_start(args, format);
+    vsnprintf(k->taint, sizeof k->taint, format, args);
+    va_end(args);
+}
+
+/* ---- reports: text only, so that no Python object is kept alive and no Python code runs ---- */
+
+enum { MAX_TEXT = 4096, MAX_ITEMS = 4096 };
+
+static void
+put_text(pyexec_buf *b, PyObject *v)
+{
+    char text[256];
+    if (v == NULL || v == Py_None) {
+        pyexec_cbor_text(b, v == NULL ? NULL : "None");
+    }
+    else if (PyUnicode_Check(v)) {
+        Py_ssize_t n = PyUnicode_GET_LENGTH(v);
+        if (n <= MAX_TEXT) {
+            pyexec_cbor_str(b, v);
+            return;
+        }
+        PyObject *head = PyUnicode_Substring(v, 0, MAX_TEXT); /* new */
+        PyObject *cut = head == NULL ? NULL : PyUnicode_FromFormat("%U...", head); /* new */
+        if (cut == NULL) {
+            PyErr_Clear();
+            pyexec_cbor_text(b, "...");
+        }
+        else {
+            pyexec_cbor_str(b, cut);
+        }
+        Py_XDECREF(head);
+        Py_XDECREF(cut);
+    }
+    else if (PyBytes_Check(v)) {
+        Py_ssize_t n = PyBytes_GET_SIZE(v) < MAX_TEXT ? PyBytes_GET_SIZE(v) : MAX_TEXT;
+        PyObject *s = PyUnicode_DecodeUTF8(PyBytes_AS_STRING(v), n, "backslashreplace"); /* new */
+        if (s == NULL) {
+            PyErr_Clear();
+            pyexec_cbor_text(b, "...");
+            return;
+        }
+        pyexec_cbor_str(b, s);
+        Py_DECREF(s);
+    }
+    else {
+        snprintf(text, sizeof text, "<%.200s object>", Py_TYPE(v)->tp_name);
+        pyexec_cbor_text(b, text);
+    }
+}
+
+void
+pyexec_change_begin(pyexec_kernel *k, const pyexec_row *row)
+{
+    pyexec_cbor_head(&k->changes, CBOR_ARRAY, 4);
+    pyexec_cbor_text(&k->changes, row->name);
+    pyexec_buf_byte(&k->changes, CBOR_TRUE);
+}
+
+/* A list or tuple as its items' texts, a dict as a map of texts, anything else as one text. */
+void
+pyexec_change_repr(pyexec_kernel *k, PyObject *v)
+{
+    pyexec_buf *b = &k->changes;
+    if (v != NULL && (PyList_CheckExact(v) || PyTuple_CheckExact(v))) {
+        PyObject **items = PyList_CheckExact(v) ? ((PyListObject *)v)->ob_item : ((PyTupleObject *)v)->ob_item;
+        Py_ssize_t n = Py_SIZE(v) < MAX_ITEMS ? Py_SIZE(v) : MAX_ITEMS;
+        pyexec_cbor_head(b, CBOR_ARRAY, (uint64_t)n);
+        for (Py_ssize_t i = 0; i < n; i++) {
+            put_text(b, items[i]);
+        }
+        return;
+    }
+    if (v != NULL && PyDict_CheckExact(v)) {
+        PyObject *key = NULL, *value = NULL; /* borrowed */
+        Py_ssize_t pos = 0, n = 0;
+        pyexec_buf_byte(b, CBOR_OPEN_MAP);
+        while (n++ < MAX_ITEMS && PyDict_Next(v, &pos, &key, &value)) {
+            put_text(b, key);
+            put_text(b, value == Py_None ? NULL : value);
+        }
+        pyexec_buf_byte(b, CBOR_BREAK);
+        return;
+    }
+    put_text(b, v);
+}
