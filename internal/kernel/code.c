@@ -195,6 +195,30 @@ may_end_in_expression(const char *code, const char *end)
     return !(p + 1 < end && p[0] == '=' && p[1] != '=');
 }
 
+/* ---- can the code do anything but compute? ----
+ * A formula like `price * (1 + rate)` calls nothing, imports nothing, and assigns to nothing but its own names: it works
+ * on what it was given, which is plain data, and on constants. So it cannot change the interpreter, nor leave garbage, and
+ * need not be looked after. In doubt the answer is no. */
+static bool
+computes(PyObject *code /* may be NULL */)
+{
+    if (code == NULL) {
+        return true;
+    }
+    bool result = true;
+    PyObject *bytes = PyCode_GetCode((PyCodeObject *)code); /* new */
+    if (bytes == NULL) {
+        PyErr_Clear();
+        return false;
+    }
+    const uint8_t *p = (const uint8_t *)PyBytes_AS_STRING(bytes);
+    for (Py_ssize_t i = 0; result && i + 1 < PyBytes_GET_SIZE(bytes); i += 2) {
+        result = pyexec_opcode_computes(p[i], p[i + 1]);
+    }
+    Py_DECREF(bytes);
+    return result;
+}
+
 /* A SyntaxError found after parsing has its line only if a file of that name exists; the line is here. */
 static void
 add_source_line(pyexec_code *c)
@@ -348,6 +372,7 @@ pyexec_code_get(pyexec_kernel *k, uint64_t hash, const char *name, size_t name_l
         pyexec_restore_exception(exc); /* stolen */
         return NULL;
     }
+    c->computes = computes(c->body) && computes(c->tail);
     while (t->count > 0 && (t->count >= k->config.cache_entries || t->bytes + code_len > k->config.cache_bytes)) {
         drop_oldest(t);
     }

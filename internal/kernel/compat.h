@@ -7,6 +7,8 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <frameobject.h>
+#include <opcode.h>
+#include <stdbool.h>
 
 #if PY_VERSION_HEX < 0x030B0000
 #error "pyexec needs Python 3.11 or newer: install a newer python3-dev"
@@ -115,6 +117,64 @@ pyexec_long_from_big_endian(const uint8_t *in, size_t n)
 #if PY_VERSION_HEX >= 0x030D0000
 #define PYEXEC_TRACEBACK_IN_PYTHON 1
 #endif
+
+/* ---- byte code that can do nothing but compute (code.c) ---- */
+static inline bool
+pyexec_opcode_computes(uint8_t op, uint8_t arg)
+{
+    switch (op) {
+    case CACHE:
+    case RESUME:
+    case NOP:
+    case POP_TOP:
+    case COPY:
+    case SWAP:
+    case LOAD_CONST:
+    case LOAD_NAME:
+    case STORE_NAME:
+    case RETURN_VALUE:
+    case UNARY_NEGATIVE:
+    case UNARY_NOT:
+    case UNARY_INVERT:
+    case COMPARE_OP:
+    case CONTAINS_OP:
+    case IS_OP:
+    case BUILD_TUPLE:
+    case BUILD_LIST:
+    case BUILD_MAP:
+    case JUMP_FORWARD:
+#ifdef UNARY_POSITIVE
+    case UNARY_POSITIVE:
+#endif
+#ifdef BINARY_SUBSCR
+    case BINARY_SUBSCR:
+#endif
+#ifdef RETURN_CONST
+    case RETURN_CONST:
+#endif
+#ifdef LOAD_SMALL_INT
+    case LOAD_SMALL_INT:
+#endif
+#ifdef POP_JUMP_FORWARD_IF_FALSE
+    case POP_JUMP_FORWARD_IF_FALSE:
+    case POP_JUMP_FORWARD_IF_TRUE:
+#else
+    case POP_JUMP_IF_FALSE:
+    case POP_JUMP_IF_TRUE:
+#endif
+#ifdef TO_BOOL
+    case TO_BOOL:
+#endif
+#ifdef NOT_TAKEN
+    case NOT_TAKEN:
+#endif
+        return true;
+    case BINARY_OP: /* not in place: a += [a] changes a, and makes a cycle */
+        return arg < NB_INPLACE_ADD || arg > NB_INPLACE_XOR;
+    default:
+        return false;
+    }
+}
 
 /* ---- re-initialisation (RATIONALE.md, "Why not always initialise again?") ----
  * What Py_FinalizeEx + Py_InitializeFromConfig in one process is worth, as measured:

@@ -87,7 +87,7 @@ pyexec_kernel *pyexec_start(const pyexec_config *config, pyexec_failure *failure
 int pyexec_recycle(pyexec_kernel *k, pyexec_failure *failure); /* how, or 0 on failure */
 void pyexec_stop(pyexec_kernel *k);
 const pyexec_reply *pyexec_run(pyexec_kernel *k, uint32_t flags, uint64_t hash, const char *name, size_t name_len,
-                               const char *code, size_t code_len, const char *vars, size_t vars_len, const char *want,
+                               const char *code_text, size_t code_len, const char *vars, size_t vars_len, const char *want,
                                size_t want_len, const char *in, size_t in_len);
 size_t pyexec_row_count(void);
 void pyexec_row_describe(size_t i, pyexec_row_text *text);
@@ -204,6 +204,7 @@ typedef struct pyexec_code {
     PyObject *filename; /* str */
     PyObject *body;     /* code of all statements but a last expression; NULL if there are none */
     PyObject *tail;     /* code of the last expression; NULL if the last statement is none */
+    bool computes;      /* it can do nothing but compute: nothing of the interpreter is changed, or left behind */
 } pyexec_code;
 
 typedef struct {

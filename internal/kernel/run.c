@@ -8,7 +8,6 @@
 
 typedef struct {
     uint32_t flags;
-    uint64_t hash;
     const char *name, *code, *vars, *want, *in;
     size_t name_len, code_len, vars_len, want_len, in_len;
 } call;
@@ -122,7 +121,7 @@ release_namespace(PyObject *globals /* stolen */)
 }
 
 static PyObject * /* new, or NULL: the value of the last expression, None if there is none */
-evaluate(pyexec_code *code, PyObject *globals, PyObject *locals)
+evaluate(const pyexec_code *code, PyObject *globals, PyObject *locals)
 {
     PyObject *value = NULL;
     if (code->body != NULL) {
@@ -177,22 +176,12 @@ put_compile_error(pyexec_kernel *k, const call *c)
 }
 
 static int32_t
-run(pyexec_kernel *k, const call *c, sections *at)
+run(pyexec_kernel *k, const call *c, const pyexec_code *code, sections *at)
 {
     int32_t status = PYEXEC_NO_MEMORY;
     PyObject *globals = NULL, *locals = NULL, *value = NULL;
     PyObject **main_slot = _PyObject_GetDictPtr(k->main_module);
     PyObject *main_dict = NULL;
-
-    pyexec_code *code = pyexec_code_get(k, c->hash, c->name, c->name_len, c->code, c->code_len); /* borrowed */
-    if (code == NULL) {
-        status = put_compile_error(k, c);
-        goto done;
-    }
-    if ((c->flags & PYEXEC_COMPILE_ONLY) != 0) {
-        status = PYEXEC_OK;
-        goto done;
-    }
 
     globals = PyDict_Copy(k->namespace);                                                   /* new */
     locals = (c->flags & PYEXEC_SPLIT) != 0 ? PyDict_New() : Py_XNewRef(globals); /* new */
@@ -200,7 +189,9 @@ run(pyexec_kernel *k, const call *c, sections *at)
         PyErr_Clear();
         goto done;
     }
-    pyexec_gc_mark(k);
+    if (!code->computes) {
+        pyexec_gc_mark(k);
+    }
     main_dict = *main_slot; /* owned, put back below: meanwhile the module __main__ is the snippet's */
     *main_slot = Py_NewRef(globals);
 
@@ -298,24 +289,37 @@ begin(pyexec_kernel *k)
 }
 
 const pyexec_reply *
-pyexec_run(pyexec_kernel *k, uint32_t flags, uint64_t hash, const char *name, size_t name_len, const char *code,
+pyexec_run(pyexec_kernel *k, uint32_t flags, uint64_t hash, const char *name, size_t name_len, const char *code_text,
            size_t code_len, const char *vars, size_t vars_len, const char *want, size_t want_len, const char *in,
            size_t in_len)
 {
-    call c = {flags, hash, name, code, vars, want, in, name_len, code_len, vars_len, want_len, in_len};
+    call c = {flags, name, code_text, vars, want, in, name_len, code_len, vars_len, want_len, in_len};
     sections at = {0};
     if (k->interp == NULL || !pyexec_attach(k)) {
         k->reply = (pyexec_reply){.status = k->interp == NULL ? PYEXEC_NOT_RUNNING : PYEXEC_NO_MEMORY};
         return &k->reply;
     }
     begin(k);
-    bool reset = (flags & PYEXEC_RESET) != 0;
-    if (reset) {
-        pyexec_reset_before(k);
+    /* Code that only computes cannot see or change what the reset is about. */
+    pyexec_code *code = pyexec_code_get(k, hash, name, name_len, code_text, code_len); /* borrowed */
+    bool look = code == NULL || !code->computes || (k->reply.flags & PYEXEC_COMPILED) != 0;
+    bool reset = look && (flags & PYEXEC_RESET) != 0;
+    if (code == NULL) {
+        k->reply.status = put_compile_error(k, &c);
     }
-    k->reply.status = run(k, &c, &at);
+    else if ((flags & PYEXEC_COMPILE_ONLY) != 0) {
+        k->reply.status = PYEXEC_OK;
+    }
+    else {
+        if (reset) {
+            pyexec_reset_before(k);
+        }
+        k->reply.status = run(k, &c, code, &at);
+    }
     at.error_end = k->buf.len;
-    pyexec_gc_sweep(k);
+    if (look) {
+        pyexec_gc_sweep(k);
+    }
     if (reset) {
         pyexec_reset_after(k);
     }
