@@ -22,6 +22,7 @@ import (
 // of the top level.
 const (
 	oneLine = "x = 100"
+	oneCall = "x = max(3, 4)" // unlike oneLine, code that the reset has to look after
 	sysPath = "import sys; sys.path.append('/fake')"
 	fifteen = `import json
 
@@ -447,6 +448,10 @@ func variants(b *testing.B, ex *pyexec.Executor) []*variant {
 			return took
 		})
 	}
+	add("C loop, one call", 0, limit(oneCall))
+	for _, m := range modes {
+		add("Execute, cached, one call, "+m.name, 0, configured(m.mode, oneCall, func(int) { execute(oneCall) }))
+	}
 	add("C loop, sys.path", 0, limit(sysPath))
 	for _, m := range modes {
 		add("Execute, cached, sys.path, "+m.name, 0, configured(m.mode, sysPath, func(int) { execute(sysPath) }))
@@ -498,6 +503,10 @@ func lines() []line {
 		}
 		add(line{what: cached + ", recycle every 1000", against: cached + on})
 	}
+	add(line{what: "C loop, one call"})
+	add(line{what: "Execute, cached, one call" + on, against: "C loop, one call"})
+	add(line{what: "Execute, cached, one call" + on, against: "Execute, cached, one call" + off, target: "<= 1.05x",
+		met: atMost(1.05)})
 	add(line{what: "C loop, sys.path"})
 	add(line{what: "Execute, cached, sys.path" + on, against: "C loop, sys.path"})
 	add(line{what: "Execute, cached, sys.path" + on, against: "Execute, cached, sys.path" + off})

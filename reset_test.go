@@ -267,6 +267,27 @@ func TestAThousandAppendsLeaveNothing(t *testing.T) {
 	assert.Equal(t, uint64(1000), ex.Stats().Resets)
 }
 
+// Code that can only compute is not looked after (internal/kernel/code.c). Nothing that an operator can do may leave
+// anything; what could must be looked after.
+func TestCodeThatComputesLeavesNothing(t *testing.T) {
+	ex := open(t, pyexec.Config{})
+	in := pyexec.Vars{"a": []any{1}, "d": map[string]any{"k": []any{}}, "s": "text", "n": 7, "z": 0}
+	for _, code := range []string{
+		"x = n * 2 + 1", "a[0] - n", "x = [a, d, (n, s)]", "y = a if n > 3 else d", "x = -n", "not copyright", "x = print",
+		"s in d", "x = a is d", "n / z", "undefined", "x = __builtins__", "list[int]", "x = exit == quit", "s % a",
+		"a += [a]", "d |= {'me': d}", "x = n; x += 1", "a[0] = a", "[a.append(a)]", "del n", "x: int = 3", "f'{exit}'",
+	} {
+		for range 3 {
+			_, _ = ex.Execute(ctx, code, in)
+		}
+		// an object that is tracked, young and not ours would be a survivor
+		res := run(t, ex, "import gc\nlen([o for o in gc.get_objects() if type(o) in (list, dict) and (o == [1] or 'k' in o)])")
+		assert.Equal(t, int64(0), res.Value, code)
+		assert.Empty(t, res.Changes, code)
+	}
+	assert.Zero(t, ex.Stats().Resets)
+}
+
 func TestChangeReportsAreText(t *testing.T) {
 	ex := open(t, pyexec.Config{})
 	res := run(t, ex, "import sys\nsys.argv = ('a', 1)\nsys.path.append('x' * 100000)")
