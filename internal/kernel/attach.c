@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 typedef struct node {
     struct node *next, *prev;
@@ -186,6 +187,34 @@ pyexec_has_foreign_threads(pyexec_kernel *k)
     }
     pthread_mutex_unlock(&lock);
     return found;
+}
+
+void
+pyexec_stop_foreign_threads(pyexec_kernel *k)
+{
+    enum { MAX = 64 };
+    unsigned long ids[MAX];
+    size_t n = 0;
+    PyThreadState *self = PyThreadState_Get();
+    pthread_mutex_lock(&lock);
+    for (PyThreadState *s = PyInterpreterState_ThreadHead(k->interp); s != NULL && n < MAX; s = PyThreadState_Next(s)) {
+        if (s != self && !is_ours(s, k->generation)) {
+            ids[n++] = s->thread_id;
+        }
+    }
+    pthread_mutex_unlock(&lock);
+    for (size_t i = 0; i < n; i++) {
+        PyThreadState_SetAsyncExc(ids[i], PyExc_SystemExit);
+    }
+}
+
+void
+pyexec_let_others_run(pyexec_kernel *k)
+{
+    (void)k;
+    PyThreadState *self = PyEval_SaveThread();
+    usleep(1000);
+    PyEval_RestoreThread(self);
 }
 
 void

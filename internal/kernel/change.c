@@ -87,6 +87,14 @@ pyexec_change_begin(pyexec_kernel *k, const pyexec_row *row)
     pyexec_buf_byte(&k->changes, CBOR_TRUE);
 }
 
+void
+pyexec_change_named(pyexec_kernel *k, PyObject *name)
+{
+    pyexec_cbor_head(&k->changes, CBOR_ARRAY, 4);
+    pyexec_cbor_str(&k->changes, name);
+    pyexec_buf_byte(&k->changes, CBOR_TRUE);
+}
+
 /* A list or tuple as its items' texts, a dict as a map of texts, anything else as one text. */
 void
 pyexec_change_repr(pyexec_kernel *k, PyObject *v)

@@ -46,6 +46,9 @@ on_audit(const char *event, PyObject *args, void *data)
         if (strcmp(event, "os.fork") == 0 || strcmp(event, "os.forkpty") == 0) {
             return refuse(event, "the child would be a second copy of the host");
         }
+        if (strcmp(event, "os.chdir") == 0) {
+            pyexec_cwd_changes(data);
+        }
         if (strcmp(event, "os.exec") == 0) {
             return refuse(event, "it would replace the host process");
         }

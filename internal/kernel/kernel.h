@@ -170,6 +170,8 @@ bool pyexec_attach_adopt(pyexec_kernel *k);
 void pyexec_detach(pyexec_kernel *k);
 void pyexec_attach_init(void);
 bool pyexec_has_foreign_threads(pyexec_kernel *k); /* threads that snippets started and that still run */
+void pyexec_stop_foreign_threads(pyexec_kernel *k); /* raise SystemExit in them */
+void pyexec_let_others_run(pyexec_kernel *k);      /* gives up the GIL for a millisecond */
 void pyexec_drop_thread_states(pyexec_kernel *k);  /* all but the current one, before Py_FinalizeEx */
 
 /* decode.c: CBOR to Python. */
@@ -250,15 +252,20 @@ void pyexec_gc_thaw(pyexec_kernel *k);    /* let Py_FinalizeEx free everything *
 int pyexec_guard_init(pyexec_kernel *k);
 
 /* watch.c: signals that cost nearly nothing while nothing changes. */
-enum { PYEXEC_MAX_DICTS = 64, PYEXEC_MAX_LISTS = 32, PYEXEC_MAX_SLOTS = 8 };
+enum { PYEXEC_MAX_LISTS = 32, PYEXEC_MAX_SLOTS = 8 };
 
 typedef struct {
-    size_t ndicts, nlists;
-    PyObject *dicts[PYEXEC_MAX_DICTS]; /* owned */
+    PyObject *dict; /* owned */
 #ifdef PYEXEC_DICT_VERSIONS
-    uint64_t versions[PYEXEC_MAX_DICTS];
-#else
-    int watcher; /* id, or -1 */
+    uint64_t version;
+#endif
+} pyexec_watched;
+
+typedef struct {
+    size_t ndicts, dicts_cap, nlists;
+    pyexec_watched *dicts;
+#ifdef PYEXEC_DICT_WATCHERS
+    int watcher; /* id */
 #endif
     struct {
         PyListObject *list;   /* owned */
@@ -274,7 +281,10 @@ typedef struct {
     size_t environ_n;
 } pyexec_watch;
 
-int pyexec_watch_dict(pyexec_kernel *k, PyObject *dict);
+Py_ssize_t pyexec_watch_dict(pyexec_kernel *k, PyObject *dict); /* its index, or -1 */
+bool pyexec_watch_dict_changed(pyexec_kernel *k, size_t index);
+void pyexec_watch_dict_accept(pyexec_kernel *k, size_t index);
+bool pyexec_watch_dicts_quiet(pyexec_kernel *k);
 int pyexec_watch_list(pyexec_kernel *k, PyObject *list, PyObject *items);
 int pyexec_watch_slot(pyexec_kernel *k, PyObject **at);
 bool pyexec_watch_quiet(pyexec_kernel *k);         /* true: nothing that is watched has changed */
@@ -296,7 +306,7 @@ struct pyexec_row {
     const char *name;   /* as reported: "sys.path" */
     const char *module; /* where it hangs: "sys" */
     const char *attr;   /* and as what: "path" */
-    int (*snapshot)(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+    int (*snapshot)(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s); /* NULL: nothing to take */
     int (*restore)(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s); /* 1 changed, 0 not, -1 failed */
     const char *noticed, *undone, *cost, *level; /* for the documents */
 };
@@ -317,9 +327,52 @@ void pyexec_bury(pyexec_kernel *k, PyObject *v); /* borrowed, may be NULL */
 
 /* the reports of rows: a change is open, then a before and an after value, then closed */
 void pyexec_change_begin(pyexec_kernel *k, const pyexec_row *row);
+void pyexec_change_named(pyexec_kernel *k, PyObject *name); /* the same, of a row that stands for many states */
 void pyexec_change_repr(pyexec_kernel *k, PyObject *v); /* borrowed, may be NULL: null */
 
-/* row_list.c, row_environ.c: the kinds of rows. */
+/* row_modules.c */
+typedef struct {
+    PyObject *name, *dict, *copy; /* owned; copy is what the dict held when the module was pristine */
+    size_t watch;                 /* the dict's index in watch.dicts */
+} pyexec_module;
+
+typedef struct {
+    pyexec_module *items;
+    size_t n, cap, table_watch;
+    PyObject *table, *copy;  /* owned: sys.modules, and what it held */
+    PyObject *find_and_load; /* owned: importlib's own */
+    int depth;               /* of imports under way */
+} pyexec_modules;
+
+int pyexec_modules_snapshot(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+int pyexec_modules_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+int pyexec_sys_modules_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+void pyexec_modules_clear(pyexec_kernel *k);
+
+/* row_settings.c */
+typedef struct {
+    int recursion_limit, umask;
+    bool cwd_changed, umask_changed;
+    char cwd[4096];
+    PyThreadState *thread_head; /* the newest thread state when all was well: never dereferenced */
+} pyexec_settings;
+
+bool pyexec_settings_quiet(pyexec_kernel *k);
+void pyexec_settings_accept(pyexec_kernel *k);
+void pyexec_cwd_changes(pyexec_kernel *k);
+int pyexec_recursion_snapshot(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+int pyexec_recursion_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+int pyexec_gc_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+int pyexec_trace_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+int pyexec_profile_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+int pyexec_asyncgen_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+int pyexec_context_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+int pyexec_cwd_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+int pyexec_umask_snapshot(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+int pyexec_umask_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+int pyexec_threads_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+
+/* row_list.c, row_environ.c: the other kinds of rows. */
 int pyexec_attr_lookup(const pyexec_row *row, pyexec_row_state *s);
 int pyexec_attr_rebind(pyexec_row_state *s); /* 1 was rebound, 0 was not, -1 failed */
 int pyexec_list_snapshot(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
@@ -351,6 +404,8 @@ struct pyexec_kernel {
     pyexec_codes codes;
     pyexec_watch watch;
     pyexec_row_state rows[PYEXEC_MAX_ROWS];
+    pyexec_modules modules;
+    pyexec_settings settings;
     PyObject *graveyard;    /* list: what must never be released, see pyexec_bury */
     bool burying;
     const pyexec_row_state *environ_row; /* in rows */

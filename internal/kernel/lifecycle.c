@@ -116,8 +116,10 @@ static int
 prepare(pyexec_kernel *k)
 {
     PyObject *threading = PyImport_ImportModule("threading"); /* new: its main thread is to be this one */
+    PyObject *warnings = PyImport_ImportModule("warnings");   /* new: rows of the reset table are in it */
     Py_XDECREF(threading);
-    if (threading == NULL || set_executable() < 0 || make_namespace(k) < 0) {
+    Py_XDECREF(warnings);
+    if (threading == NULL || warnings == NULL || set_executable() < 0 || make_namespace(k) < 0) {
         return -1;
     }
     k->str_body = PyUnicode_InternFromString("body");
@@ -213,6 +215,7 @@ static void
 purge(pyexec_kernel *k)
 {
     pyexec_reset_after(k);
+    pyexec_drop_thread_states(k); /* and with them what is kept by thread */
     pyexec_gc_full(k);
     PyType_ClearCache();
 }

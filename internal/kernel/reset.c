@@ -7,18 +7,46 @@
 #include "kernel.h"
 
 #define IN_PLACE "undone in place"
+#define LIST                                                                              \
+    "its items' pointers, and the version of the module's dict",                          \
+        "the original list object gets its original items back and is bound again",       \
+        "a pointer compare per item", IN_PLACE
+#define SETTING(undone) "its value", undone, "a compare", IN_PLACE
 
 const pyexec_row pyexec_rows[] = {
-    {"sys.path", "sys", "path", pyexec_list_snapshot, pyexec_list_restore,
-     "its items' pointers, and the version of the sys module's dict",
-     "the original list object gets its original items back and is bound again", "a pointer compare per item", IN_PLACE},
-    {"sys.argv", "sys", "argv", pyexec_list_snapshot, pyexec_list_restore,
-     "its items' pointers, and the version of the sys module's dict",
-     "the original list object gets its original items back and is bound again", "a pointer compare per item", IN_PLACE},
+    {"sys.path", "sys", "path", pyexec_list_snapshot, pyexec_list_restore, LIST},
+    {"sys.argv", "sys", "argv", pyexec_list_snapshot, pyexec_list_restore, LIST},
+    {"sys.meta_path", "sys", "meta_path", pyexec_list_snapshot, pyexec_list_restore, LIST},
+    {"sys.path_hooks", "sys", "path_hooks", pyexec_list_snapshot, pyexec_list_restore, LIST},
+    {"sys.warnoptions", "sys", "warnoptions", pyexec_list_snapshot, pyexec_list_restore, LIST},
+    {"gc.callbacks", "gc", "callbacks", pyexec_list_snapshot, pyexec_list_restore, LIST},
+    {"warnings.filters", "warnings", "filters", pyexec_list_snapshot, pyexec_list_restore, LIST},
     {"os.environ", "os", "environ", pyexec_environ_snapshot, pyexec_environ_restore,
      "the versions of the mapping's dicts, and the pointers of the C environ (which os.putenv changes, too)",
      "setenv and unsetenv per variable, the mapping refilled in its original order and bound again; what the host "
      "itself set meanwhile stays", "a pointer compare per variable", IN_PLACE},
+    {"sys.getrecursionlimit", NULL, NULL, pyexec_recursion_snapshot, pyexec_recursion_restore,
+     SETTING("Py_SetRecursionLimit")},
+    {"gc.isenabled", NULL, NULL, NULL, pyexec_gc_restore, SETTING("PyGC_Enable")},
+    {"sys.gettrace", NULL, NULL, NULL, pyexec_trace_restore, SETTING("PyEval_SetTrace with none")},
+    {"sys.getprofile", NULL, NULL, NULL, pyexec_profile_restore, SETTING("PyEval_SetProfile with none")},
+    {"sys.get_asyncgen_hooks", NULL, NULL, NULL, pyexec_asyncgen_restore, SETTING("the thread state forgets them")},
+    {"contextvars", NULL, NULL, NULL, pyexec_context_restore, "the thread state's context",
+     "dropped, and decimal's own set to its default; not reported, since reading a variable makes a context", "a compare",
+     IN_PLACE},
+    {"os.getcwd", NULL, NULL, NULL, pyexec_cwd_restore, "the audit event os.chdir",
+     "chdir to where the process was before the snippet's first chdir", "a flag", IN_PLACE},
+    {"os.umask", NULL, NULL, pyexec_umask_snapshot, pyexec_umask_restore, "os.umask is a function of pyexec's",
+     "umask to what it was before the snippet's first", "a flag", IN_PLACE},
+    {"threads", NULL, NULL, NULL, pyexec_threads_restore, "the interpreter's list of thread states",
+     "SystemExit is raised in them; one that has not ended after 200 ms taints", "a compare", IN_PLACE " or tainted"},
+    {"sys.modules", NULL, NULL, NULL, pyexec_sys_modules_restore, "the version of the dict",
+     "entries get their modules back; modules that imports loaded stay", "a compare", IN_PLACE},
+    /* last: rows above bind their own attributes again, and report them better */
+    {"modules", NULL, NULL, pyexec_modules_snapshot, pyexec_modules_restore,
+     "the versions (3.11) or watchers of the dicts of all modules, also those the snippet imported",
+     "each attribute is bound to what it was bound to when the module was loaded", "3.11: a compare per module; 3.12+: a flag",
+     IN_PLACE},
 };
 
 enum { ROWS = sizeof pyexec_rows / sizeof *pyexec_rows, ROUNDS = 4 };
@@ -41,7 +69,7 @@ int
 pyexec_reset_init(pyexec_kernel *k)
 {
     for (size_t i = 0; i < ROWS; i++) {
-        if (pyexec_rows[i].snapshot(k, &pyexec_rows[i], &k->rows[i]) < 0) {
+        if (pyexec_rows[i].snapshot != NULL && pyexec_rows[i].snapshot(k, &pyexec_rows[i], &k->rows[i]) < 0) {
             return -1;
         }
     }
@@ -59,6 +87,7 @@ pyexec_reset_clear(pyexec_kernel *k)
         Py_CLEAR(k->rows[i].contents);
     }
     Py_CLEAR(k->environ_vars);
+    pyexec_modules_clear(k);
     pyexec_watch_clear(k);
 }
 

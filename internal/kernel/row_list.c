@@ -52,7 +52,7 @@ pyexec_list_snapshot(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *
     if (pyexec_watch_list(k, s->object, s->contents) < 0) {
         return -1;
     }
-    return pyexec_watch_dict(k, s->owner);
+    return pyexec_watch_dict(k, s->owner) < 0 ? -1 : 0;
 }
 
 static bool

@@ -11,34 +11,49 @@
 extern char **environ;
 
 #ifdef PYEXEC_DICT_WATCHERS
-/* One flag for the process: a watcher's callback is given no room for a pointer of ours, and one interpreter with a
- * kernel lives in a process at a time. Written and read with the GIL held. */
-static bool dicts_changed = false;
+/* For the process: a watcher's callback is given no room for a pointer of ours, and one interpreter with a kernel lives in
+ * a process at a time. Written and read with the GIL held. The first few changed dicts are remembered by address. */
+enum { REMEMBERED = 64 };
+static size_t changed_count = 0;
+static PyObject *changed[REMEMBERED];
 
 static int
 on_dict(PyDict_WatchEvent event, PyObject *dict, PyObject *key, PyObject *value)
 {
     (void)event;
-    (void)dict;
     (void)key;
     (void)value;
-    dicts_changed = true;
+    for (size_t i = 0; i < changed_count && i < REMEMBERED; i++) {
+        if (changed[i] == dict) {
+            return 0;
+        }
+    }
+    if (changed_count < REMEMBERED) {
+        changed[changed_count] = dict;
+    }
+    changed_count++;
     return 0;
 }
 #endif
 
-int
+Py_ssize_t
 pyexec_watch_dict(pyexec_kernel *k, PyObject *dict)
 {
     pyexec_watch *w = &k->watch;
     for (size_t i = 0; i < w->ndicts; i++) {
-        if (w->dicts[i] == dict) {
-            return 0;
+        if (w->dicts[i].dict == dict) {
+            return (Py_ssize_t)i;
         }
     }
-    if (w->ndicts == PYEXEC_MAX_DICTS) {
-        PyErr_SetString(PyExc_SystemError, "pyexec: PYEXEC_MAX_DICTS is too small");
-        return -1;
+    if (w->ndicts == w->dicts_cap) {
+        size_t cap = w->dicts_cap == 0 ? 128 : w->dicts_cap * 2;
+        pyexec_watched *dicts = realloc(w->dicts, cap * sizeof *dicts);
+        if (dicts == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        w->dicts = dicts;
+        w->dicts_cap = cap;
     }
 #ifdef PYEXEC_DICT_WATCHERS
     if (w->ndicts == 0) {
@@ -51,10 +66,56 @@ pyexec_watch_dict(pyexec_kernel *k, PyObject *dict)
         return -1;
     }
 #else
-    w->versions[w->ndicts] = pyexec_dict_version(dict);
+    w->dicts[w->ndicts].version = pyexec_dict_version(dict);
 #endif
-    w->dicts[w->ndicts++] = Py_NewRef(dict);
-    return 0;
+    w->dicts[w->ndicts].dict = Py_NewRef(dict);
+    return (Py_ssize_t)w->ndicts++;
+}
+
+bool
+pyexec_watch_dict_changed(pyexec_kernel *k, size_t index)
+{
+#ifdef PYEXEC_DICT_WATCHERS
+    for (size_t i = 0; i < changed_count && i < REMEMBERED; i++) {
+        if (changed[i] == k->watch.dicts[index].dict) {
+            return true;
+        }
+    }
+    return changed_count > REMEMBERED; /* more than were remembered: any */
+#else
+    return pyexec_dict_version(k->watch.dicts[index].dict) != k->watch.dicts[index].version;
+#endif
+}
+
+void
+pyexec_watch_dict_accept(pyexec_kernel *k, size_t index)
+{
+#ifdef PYEXEC_DICT_WATCHERS
+    for (size_t i = 0; changed_count <= REMEMBERED && i < changed_count; i++) {
+        if (changed[i] == k->watch.dicts[index].dict) {
+            changed[i] = changed[--changed_count];
+        }
+    }
+#else
+    k->watch.dicts[index].version = pyexec_dict_version(k->watch.dicts[index].dict);
+#endif
+}
+
+bool
+pyexec_watch_dicts_quiet(pyexec_kernel *k)
+{
+#ifdef PYEXEC_DICT_WATCHERS
+    (void)k;
+    return changed_count == 0;
+#else
+    const pyexec_watched *end = k->watch.dicts + k->watch.ndicts;
+    for (const pyexec_watched *w = k->watch.dicts; w < end; w++) {
+        if (pyexec_dict_version(w->dict) != w->version) {
+            return false;
+        }
+    }
+    return true;
+#endif
 }
 
 int
@@ -102,17 +163,9 @@ bool
 pyexec_watch_quiet(pyexec_kernel *k)
 {
     pyexec_watch *w = &k->watch;
-#ifdef PYEXEC_DICT_WATCHERS
-    if (dicts_changed) {
+    if (!pyexec_watch_dicts_quiet(k)) {
         return false;
     }
-#else
-    for (size_t i = 0; i < w->ndicts; i++) {
-        if (pyexec_dict_version(w->dicts[i]) != w->versions[i]) {
-            return false;
-        }
-    }
-#endif
     for (size_t i = 0; i < w->nlists; i++) {
         Py_ssize_t n = PyTuple_GET_SIZE(w->lists[i].items);
         if (PyList_GET_SIZE(w->lists[i].list) != n ||
@@ -125,7 +178,7 @@ pyexec_watch_quiet(pyexec_kernel *k)
             return false;
         }
     }
-    return pyexec_watch_environ_quiet(k);
+    return pyexec_settings_quiet(k) && pyexec_watch_environ_quiet(k);
 }
 
 int
@@ -155,12 +208,13 @@ void
 pyexec_watch_accept(pyexec_kernel *k)
 {
 #ifdef PYEXEC_DICT_WATCHERS
-    dicts_changed = false;
+    changed_count = 0;
 #else
     for (size_t i = 0; i < k->watch.ndicts; i++) {
-        k->watch.versions[i] = pyexec_dict_version(k->watch.dicts[i]);
+        pyexec_watch_dict_accept(k, i);
     }
 #endif
+    pyexec_settings_accept(k);
     if (!pyexec_watch_environ_quiet(k) && pyexec_watch_environ(k) < 0) {
         PyErr_Clear();
         pyexec_taint(k, "out of memory while the environment was put back");
@@ -173,7 +227,7 @@ pyexec_watch_clear(pyexec_kernel *k)
     pyexec_watch *w = &k->watch;
 #ifdef PYEXEC_DICT_WATCHERS
     for (size_t i = 0; i < w->ndicts; i++) {
-        if (PyDict_Unwatch(w->watcher, w->dicts[i]) < 0) {
+        if (PyDict_Unwatch(w->watcher, w->dicts[i].dict) < 0) {
             PyErr_Clear();
         }
     }
@@ -182,8 +236,9 @@ pyexec_watch_clear(pyexec_kernel *k)
     }
 #endif
     for (size_t i = 0; i < w->ndicts; i++) {
-        Py_CLEAR(w->dicts[i]);
+        Py_CLEAR(w->dicts[i].dict);
     }
+    free(w->dicts);
     for (size_t i = 0; i < w->nlists; i++) {
         Py_CLEAR(w->lists[i].list);
         Py_CLEAR(w->lists[i].items);

@@ -1,0 +1,338 @@
+/* row_modules.c: the attributes of every module, and sys.modules itself.
+ *
+ * Each module's dict is copied once, when the module is pristine: at the start, or when the import that first loaded it
+ * is done, before the snippet that imported it can touch it. So modules stay imported, and become as they were. What an
+ * import changes in modules loaded before (a package gets its submodule for an attribute) belongs to the import, and stays;
+ * to know when imports begin and end, importlib's _find_and_load, through which every import goes that is not answered by
+ * sys.modules, is wrapped. */
+#include "compat.h"
+
+#include "kernel.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char CAPSULE[] = "pyexec.kernel";
+
+static int
+track(pyexec_kernel *k, PyObject *name, PyObject *module)
+{
+    pyexec_modules *m = &k->modules;
+    PyObject *dict = PyModule_GetDict(module); /* borrowed */
+    if (dict == NULL || module == k->main_module) {
+        PyErr_Clear();
+        return 0;
+    }
+    for (size_t i = 0; i < m->n; i++) {
+        if (m->items[i].dict == dict) {
+            return 0;
+        }
+    }
+    if (m->n == m->cap) {
+        size_t cap = m->cap == 0 ? 128 : m->cap * 2;
+        pyexec_module *items = realloc(m->items, cap * sizeof *items);
+        if (items == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        m->items = items;
+        m->cap = cap;
+    }
+    PyObject *copy = PyDict_Copy(dict); /* new */
+    Py_ssize_t watch = copy == NULL ? -1 : pyexec_watch_dict(k, dict);
+    if (watch < 0) {
+        Py_XDECREF(copy);
+        return -1;
+    }
+    m->items[m->n++] = (pyexec_module){Py_NewRef(name), Py_NewRef(dict), copy, (size_t)watch};
+    return 0;
+}
+
+static bool
+is_initializing(PyObject *module)
+{
+    PyObject *spec = PyDict_GetItemString(PyModule_GetDict(module), "__spec__");                 /* borrowed */
+    PyObject *flag = spec == NULL ? NULL : PyObject_GetAttrString(spec, "_initializing"); /* new */
+    bool result = flag == Py_True;
+    PyErr_Clear();
+    Py_XDECREF(flag);
+    return result;
+}
+
+/* Take over what is in sys.modules and was not when the import began. */
+static int
+adopt_new(pyexec_kernel *k, PyObject *before /* may be NULL */)
+{
+    PyObject *name = NULL, *module = NULL; /* borrowed */
+    Py_ssize_t pos = 0;
+    int result = 0;
+    PyObject *now = PyDict_Copy(k->modules.table); /* new: looking at specs can run code */
+    if (now == NULL) {
+        return -1;
+    }
+    while (result == 0 && PyDict_Next(now, &pos, &name, &module)) {
+        if (!PyUnicode_CheckExact(name) ||
+            (before != NULL && PyDict_GetItemWithError(before, name) == module)) {
+            continue;
+        }
+        if (PyDict_GetItemWithError(k->modules.copy, name) != NULL) {
+            continue; /* a second one of that name: the snippet had removed the first, which will come back */
+        }
+        if (PyModule_Check(module)) {
+            if (is_initializing(module)) {
+                continue; /* by another thread */
+            }
+            result = track(k, name, module);
+        }
+        if (result == 0) {
+            result = PyDict_SetItem(k->modules.copy, name, module);
+        }
+    }
+    Py_DECREF(now);
+    return result;
+}
+
+/* Take over what an import did to modules that were loaded before it. */
+static void
+adopt_changed(pyexec_kernel *k, bool all)
+{
+    for (size_t i = 0; i < k->modules.n; i++) {
+        pyexec_module *m = &k->modules.items[i];
+        if (!pyexec_watch_dict_changed(k, m->watch)) {
+            continue;
+        }
+        if (all) {
+            PyObject *copy = PyDict_Copy(m->dict); /* new */
+            if (copy != NULL) {
+                Py_SETREF(m->copy, copy);
+                pyexec_watch_dict_accept(k, m->watch);
+            }
+            PyErr_Clear();
+            continue;
+        }
+        /* The snippet had changed something before it imported: only submodules are surely the import's doing. */
+        PyObject *key = NULL, *value = NULL; /* borrowed */
+        Py_ssize_t pos = 0;
+        while (PyDict_Next(m->dict, &pos, &key, &value)) {
+            if (!PyModule_Check(value) || !PyUnicode_CheckExact(key)) {
+                continue;
+            }
+            PyObject *full = PyUnicode_FromFormat("%U.%U", m->name, key);                              /* new */
+            PyObject *known = full == NULL ? NULL : PyDict_GetItemWithError(k->modules.copy, full); /* borrowed */
+            if (known == value && PyDict_SetItem(m->copy, key, value) < 0) {
+                PyErr_Clear();
+            }
+            Py_XDECREF(full);
+        }
+        PyErr_Clear();
+    }
+}
+
+static PyObject *
+find_and_load(PyObject *self, PyObject *const *args, Py_ssize_t n)
+{
+    pyexec_kernel *k = PyCapsule_GetPointer(self, CAPSULE);
+    if (k == NULL) {
+        return NULL;
+    }
+    pyexec_modules *m = &k->modules;
+    bool outermost = m->depth == 0;
+    bool quiet = false;
+    PyObject *before = NULL;
+    if (outermost) {
+        quiet = pyexec_watch_dicts_quiet(k);
+        before = PyDict_Copy(m->table); /* new */
+        if (before == NULL) {
+            return NULL;
+        }
+    }
+    m->depth++;
+    PyObject *module = PyObject_Vectorcall(m->find_and_load, args, (size_t)n, NULL); /* new */
+    m->depth--;
+    if (outermost) {
+        PyObject *exc = pyexec_take_exception(); /* new */
+        if (adopt_new(k, before) < 0) {
+            PyErr_Clear();
+            pyexec_taint(k, "out of memory while a module was imported");
+        }
+        adopt_changed(k, quiet);
+        pyexec_restore_exception(exc); /* stolen */
+        Py_DECREF(before);
+    }
+    return module;
+}
+
+static PyMethodDef find_and_load_def = {"_find_and_load", (PyCFunction)(void (*)(void))find_and_load, METH_FASTCALL,
+                                        NULL};
+
+static int
+wrap_importlib(pyexec_kernel *k)
+{
+    int result = -1;
+    PyObject *self = NULL, *wrapper = NULL;
+    PyObject *importlib = PyImport_ImportModule("_frozen_importlib"); /* new */
+    k->modules.find_and_load = importlib == NULL ? NULL : PyObject_GetAttrString(importlib, "_find_and_load");
+    self = PyCapsule_New(k, CAPSULE, NULL);
+    wrapper = self == NULL ? NULL : PyCFunction_New(&find_and_load_def, self);
+    if (k->modules.find_and_load != NULL && wrapper != NULL) {
+        result = PyObject_SetAttrString(importlib, "_find_and_load", wrapper);
+    }
+    Py_XDECREF(wrapper);
+    Py_XDECREF(self);
+    Py_XDECREF(importlib);
+    return result;
+}
+
+int
+pyexec_modules_snapshot(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s)
+{
+    (void)row;
+    (void)s;
+    k->modules.table = Py_XNewRef(PyImport_GetModuleDict());
+    k->modules.copy = PyDict_New(); /* new */
+    if (k->modules.table == NULL || k->modules.copy == NULL || wrap_importlib(k) < 0 || adopt_new(k, NULL) < 0) {
+        return -1;
+    }
+    Py_ssize_t watch = pyexec_watch_dict(k, k->modules.table);
+    k->modules.table_watch = (size_t)watch;
+    return watch < 0 ? -1 : 0;
+}
+
+void
+pyexec_modules_clear(pyexec_kernel *k)
+{
+    pyexec_modules *m = &k->modules;
+    PyObject *importlib = m->find_and_load == NULL ? NULL : PyImport_ImportModule("_frozen_importlib"); /* new */
+    if (importlib != NULL && PyObject_SetAttrString(importlib, "_find_and_load", m->find_and_load) < 0) {
+        PyErr_Clear();
+    }
+    Py_XDECREF(importlib);
+    for (size_t i = 0; i < m->n; i++) {
+        Py_DECREF(m->items[i].name);
+        Py_DECREF(m->items[i].dict);
+        Py_DECREF(m->items[i].copy);
+    }
+    free(m->items);
+    Py_CLEAR(m->find_and_load);
+    Py_CLEAR(m->table);
+    Py_CLEAR(m->copy);
+    *m = (pyexec_modules){0};
+}
+
+/* The keys whose values differ, by identity. */
+static PyObject * /* new: list */
+differing(PyObject *a, PyObject *b)
+{
+    PyObject *keys = PyList_New(0); /* new */
+    PyObject *pairs[2][2] = {{a, b}, {b, a}};
+    for (int i = 0; keys != NULL && i < 2; i++) {
+        PyObject *key = NULL, *value = NULL; /* borrowed */
+        Py_ssize_t pos = 0;
+        while (keys != NULL && PyDict_Next(pairs[i][0], &pos, &key, &value)) {
+            PyObject *other = PyDict_GetItemWithError(pairs[i][1], key); /* borrowed */
+            /* a key of both is found in the first round already */
+            if (other != value && (i == 0 || other == NULL) && PyList_Append(keys, key) < 0) {
+                Py_CLEAR(keys);
+            }
+            PyErr_Clear();
+        }
+    }
+    return keys;
+}
+
+static int
+put_back(pyexec_kernel *k, PyObject *dict, PyObject *key, PyObject *was /* borrowed, NULL: nothing */)
+{
+    pyexec_bury(k, PyDict_GetItemWithError(dict, key));
+    PyErr_Clear();
+    if (was != NULL) {
+        return PyDict_SetItem(dict, key, was);
+    }
+    return PyDict_DelItem(dict, key);
+}
+
+static int
+restore_module(pyexec_kernel *k, pyexec_module *m)
+{
+    int changed = 0;
+    PyObject *keys = differing(m->copy, m->dict); /* new */
+    if (keys == NULL) {
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(keys); i++) {
+        PyObject *key = PyList_GET_ITEM(keys, i); /* borrowed, as the next two */
+        PyObject *was = PyDict_GetItemWithError(m->copy, key);
+        PyObject *is = PyDict_GetItemWithError(m->dict, key);
+        if (PyUnicode_CheckExact(key) && PyUnicode_CompareWithASCIIString(key, "__warningregistry__") != 0) {
+            PyObject *name = PyUnicode_FromFormat("%U.%U", m->name, key); /* new */
+            if (name != NULL) {
+                pyexec_change_named(k, name);
+                pyexec_change_repr(k, was);
+                pyexec_change_repr(k, is);
+                Py_DECREF(name);
+            }
+            changed = 1;
+        }
+        if (put_back(k, m->dict, key, was) < 0) {
+            Py_DECREF(keys);
+            return -1;
+        }
+    }
+    Py_DECREF(keys);
+    return changed;
+}
+
+int
+pyexec_modules_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s)
+{
+    (void)row;
+    (void)s;
+    int changed = 0;
+    for (size_t i = 0; i < k->modules.n; i++) {
+        if (pyexec_watch_dict_changed(k, k->modules.items[i].watch)) {
+            int rc = restore_module(k, &k->modules.items[i]);
+            if (rc < 0) {
+                return -1;
+            }
+            changed |= rc;
+        }
+    }
+    return changed;
+}
+
+int
+pyexec_sys_modules_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s)
+{
+    (void)s;
+    pyexec_modules *m = &k->modules;
+    if (!pyexec_watch_dict_changed(k, m->table_watch)) {
+        return 0;
+    }
+    int result = -1;
+    PyObject *keys = differing(m->copy, m->table);                  /* new */
+    PyObject *before = PyDict_New(), *after = PyDict_New();         /* new */
+    if (keys == NULL || before == NULL || after == NULL) {
+        goto done;
+    }
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(keys); i++) {
+        PyObject *key = PyList_GET_ITEM(keys, i); /* borrowed, as the next two */
+        PyObject *was = PyDict_GetItemWithError(m->copy, key);
+        PyObject *is = PyDict_GetItemWithError(m->table, key);
+        if (PyDict_SetItem(before, key, was != NULL ? was : Py_None) < 0 ||
+            PyDict_SetItem(after, key, is != NULL ? is : Py_None) < 0 || put_back(k, m->table, key, was) < 0) {
+            goto done;
+        }
+    }
+    result = PyList_GET_SIZE(keys) > 0;
+    if (result > 0) {
+        pyexec_change_begin(k, row);
+        pyexec_change_repr(k, before);
+        pyexec_change_repr(k, after);
+    }
+
+done:
+    Py_XDECREF(keys);
+    Py_XDECREF(before);
+    Py_XDECREF(after);
+    return result;
+}

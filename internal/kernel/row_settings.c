@@ -1,0 +1,256 @@
+/* row_settings.c: settings of the interpreter and of the thread state that C can read in a nanosecond: each row is a value
+ * to compare, and a way to set it. A setting is undone by what sets it. */
+#include "compat.h"
+
+#include "kernel.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+bool
+pyexec_settings_quiet(pyexec_kernel *k)
+{
+    PyThreadState *t = PyThreadState_GET();
+    return Py_GetRecursionLimit() == k->settings.recursion_limit && PyGC_IsEnabled() && t->c_traceobj == NULL &&
+           t->c_profileobj == NULL && t->context == NULL && t->async_gen_firstiter == NULL &&
+           t->async_gen_finalizer == NULL && !k->settings.cwd_changed && !k->settings.umask_changed &&
+           PyInterpreterState_ThreadHead(k->interp) == k->settings.thread_head;
+}
+
+/* What is as it is now is as it should be: called when all rows have been looked at. */
+void
+pyexec_settings_accept(pyexec_kernel *k)
+{
+    k->settings.thread_head = PyInterpreterState_ThreadHead(k->interp);
+}
+
+static void
+report(pyexec_kernel *k, const pyexec_row *row, const char *before, const char *after)
+{
+    pyexec_change_begin(k, row);
+    pyexec_cbor_text(&k->changes, before);
+    pyexec_cbor_text(&k->changes, after);
+}
+
+static void
+report_long(pyexec_kernel *k, const pyexec_row *row, long before, long after, const char *format)
+{
+    char b[32], a[32];
+    PyOS_snprintf(b, sizeof b, format, before);
+    PyOS_snprintf(a, sizeof a, format, after);
+    report(k, row, b, a);
+}
+
+int
+pyexec_recursion_snapshot(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s)
+{
+    (void)row;
+    (void)s;
+    k->settings.recursion_limit = Py_GetRecursionLimit();
+    return 0;
+}
+
+int
+pyexec_recursion_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s)
+{
+    (void)s;
+    int now = Py_GetRecursionLimit();
+    if (now == k->settings.recursion_limit) {
+        return 0;
+    }
+    report_long(k, row, k->settings.recursion_limit, now, "%ld");
+    Py_SetRecursionLimit(k->settings.recursion_limit);
+    return 1;
+}
+
+int
+pyexec_gc_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s)
+{
+    (void)s;
+    if (PyGC_IsEnabled()) {
+        return 0;
+    }
+    report(k, row, "True", "False");
+    PyGC_Enable();
+    return 1;
+}
+
+int
+pyexec_trace_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s)
+{
+    (void)s;
+    PyThreadState *t = PyThreadState_GET();
+    if (t->c_traceobj == NULL) {
+        return 0;
+    }
+    report(k, row, "None", "a function");
+    pyexec_bury(k, t->c_traceobj);
+    PyEval_SetTrace(NULL, NULL);
+    return 1;
+}
+
+int
+pyexec_profile_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s)
+{
+    (void)s;
+    PyThreadState *t = PyThreadState_GET();
+    if (t->c_profileobj == NULL) {
+        return 0;
+    }
+    report(k, row, "None", "a function");
+    pyexec_bury(k, t->c_profileobj);
+    PyEval_SetProfile(NULL, NULL);
+    return 1;
+}
+
+int
+pyexec_asyncgen_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s)
+{
+    (void)s;
+    PyThreadState *t = PyThreadState_GET();
+    if (t->async_gen_firstiter == NULL && t->async_gen_finalizer == NULL) {
+        return 0;
+    }
+    report(k, row, "None", "functions");
+    pyexec_bury(k, t->async_gen_firstiter);
+    pyexec_bury(k, t->async_gen_finalizer);
+    Py_CLEAR(t->async_gen_firstiter);
+    Py_CLEAR(t->async_gen_finalizer);
+    return 1;
+}
+
+/* Context variables, and the context of the decimal module among them, which keeps a copy of its own beside. Having a
+ * context at all is no change worth a report: reading a variable makes one. */
+int
+pyexec_context_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s)
+{
+    (void)row;
+    (void)s;
+    PyThreadState *t = PyThreadState_GET();
+    if (t->context == NULL) {
+        return 0;
+    }
+    PyObject *name = PyUnicode_FromString("_decimal");                                                         /* new */
+    PyObject *decimal = name == NULL ? NULL : PyDict_GetItemWithError(PyImport_GetModuleDict(), name); /* borrowed */
+    if (decimal != NULL) {
+        PyObject *initial = PyObject_GetAttrString(decimal, "DefaultContext"); /* new */
+        PyObject *r = initial == NULL ? NULL : PyObject_CallMethod(decimal, "setcontext", "O", initial); /* new */
+        Py_XDECREF(r);
+        Py_XDECREF(initial);
+    }
+    PyErr_Clear();
+    Py_XDECREF(name);
+    pyexec_bury(k, t->context);
+    Py_CLEAR(t->context);
+    t->context_ver++;
+    return 0;
+}
+
+/* ---- of the process: the host may change them between calls, so what is kept is what was before the snippet did ---- */
+
+void
+pyexec_cwd_changes(pyexec_kernel *k) /* an audit event "os.chdir" */
+{
+    if (!k->settings.cwd_changed && getcwd(k->settings.cwd, sizeof k->settings.cwd) != NULL) {
+        k->settings.cwd_changed = true;
+    }
+}
+
+int
+pyexec_cwd_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s)
+{
+    (void)s;
+    char now[sizeof k->settings.cwd];
+    if (!k->settings.cwd_changed) {
+        return 0;
+    }
+    k->settings.cwd_changed = false;
+    if (getcwd(now, sizeof now) == NULL) {
+        strcpy(now, "(deleted)");
+    }
+    if (strcmp(now, k->settings.cwd) == 0) {
+        return 0;
+    }
+    report(k, row, k->settings.cwd, now);
+    return chdir(k->settings.cwd) != 0 ? -1 : 1;
+}
+
+static PyObject *
+set_umask(PyObject *self, PyObject *arg)
+{
+    pyexec_kernel *k = PyCapsule_GetPointer(self, "pyexec.settings");
+    int mask = k == NULL ? -1 : PyLong_AsLong(arg);
+    if (mask == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    int old = (int)umask((mode_t)mask);
+    if (!k->settings.umask_changed) {
+        k->settings.umask_changed = true;
+        k->settings.umask = old;
+    }
+    return PyLong_FromLong(old);
+}
+
+static PyMethodDef umask_def = {"umask", set_umask, METH_O,
+                                "umask(mask): sets the process's umask until the end of the snippet."};
+
+int
+pyexec_umask_snapshot(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s)
+{
+    (void)row;
+    (void)s;
+    int result = -1;
+    PyObject *self = PyCapsule_New(k, "pyexec.settings", NULL);                            /* new */
+    PyObject *function = self == NULL ? NULL : PyCFunction_New(&umask_def, self); /* new */
+    PyObject *os = PyImport_ImportModule("os");                                            /* new */
+    PyObject *posix = PyImport_ImportModule("posix");                                      /* new */
+    if (function != NULL && os != NULL && posix != NULL) {
+        result = PyObject_SetAttrString(os, "umask", function);
+        result = result < 0 ? result : PyObject_SetAttrString(posix, "umask", function);
+    }
+    Py_XDECREF(self);
+    Py_XDECREF(function);
+    Py_XDECREF(os);
+    Py_XDECREF(posix);
+    return result;
+}
+
+int
+pyexec_umask_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s)
+{
+    (void)s;
+    if (!k->settings.umask_changed) {
+        return 0;
+    }
+    k->settings.umask_changed = false;
+    int now = (int)umask((mode_t)k->settings.umask);
+    if (now == k->settings.umask) {
+        return 0;
+    }
+    report_long(k, row, k->settings.umask, now, "0o%03lo");
+    return 1;
+}
+
+/* ---- threads ---- */
+
+enum { WAITS = 200 }; /* of a millisecond: how long threads may take to end */
+
+int
+pyexec_threads_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s)
+{
+    (void)s;
+    if (PyInterpreterState_ThreadHead(k->interp) == k->settings.thread_head || !pyexec_has_foreign_threads(k)) {
+        return 0;
+    }
+    report(k, row, "none", "still running");
+    for (int i = 0; i < WAITS && pyexec_has_foreign_threads(k); i++) {
+        pyexec_stop_foreign_threads(k);
+        pyexec_let_others_run(k);
+    }
+    if (pyexec_has_foreign_threads(k)) {
+        pyexec_taint(k, "a thread that the snippet started does not end");
+    }
+    return 1;
+}
