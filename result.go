@@ -55,6 +55,11 @@ func newResult(r *engine.Reply, s *Snippet) (*Result, error) {
 		return nil, inputError(r.Error)
 	case engine.OK, engine.Exception, engine.Exit:
 	}
+	if r.Plain && r.Status == engine.OK {
+		res := &Result{}
+		res.keep(r)
+		return res, nil
+	}
 	res := &Result{
 		Stdout:          string(r.Stdout),
 		Stderr:          string(r.Stderr),
@@ -62,13 +67,7 @@ func newResult(r *engine.Reply, s *Snippet) (*Result, error) {
 		StderrTruncated: r.StderrCut,
 		Tainted:         string(r.Taint),
 	}
-	both := res.small[:] // a copy: the reply is the worker's
-	if n := len(r.Vars) + len(r.Skipped); n > len(both) {
-		both = make([]byte, n)
-	}
-	copy(both, r.Vars)
-	copy(both[len(r.Vars):], r.Skipped)
-	res.vars, res.skipped = both[:len(r.Vars)], both[len(r.Vars):len(r.Vars)+len(r.Skipped)]
+	res.keep(r)
 	var err error
 	if len(r.Value) > 0 {
 		if res.Value, err = wire.Value(r.Value); err != nil {
@@ -88,6 +87,16 @@ func newResult(r *engine.Reply, s *Snippet) (*Result, error) {
 	case engine.OK, engine.BadInput:
 	}
 	return res, nil
+}
+
+// keep copies the bytes that are decoded later: the reply's are the worker's own.
+func (r *Result) keep(reply *engine.Reply) {
+	both := r.small[:]
+	if n := len(reply.Vars) + len(reply.Skipped); n > len(both) {
+		both = make([]byte, n)
+	}
+	at := copy(both, reply.Vars)
+	r.vars, r.skipped = both[:at], both[at:at+copy(both[at:], reply.Skipped)]
 }
 
 // Vars returns the variables the snippet ended with, decoded: those it was given, made and did not delete, but no names

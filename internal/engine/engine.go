@@ -41,6 +41,7 @@ const (
 // A Reply is what came of a call, still encoded.
 type Reply struct {
 	Status               Status
+	Plain                bool   // of the bytes below, all but Vars are empty
 	Compiled             bool   // the code was not in the worker's cache
 	Cached, Evictions    uint64 // of that cache: snippets in it, and dropped from it since the worker began
 	StdoutCut, StderrCut bool

@@ -99,6 +99,14 @@ func (k *Kernel) Run(c *engine.Call, r *engine.Reply) error {
 	}
 	r.Compiled = p.flags&C.PYEXEC_COMPILED != 0
 	r.Cached, r.Evictions = uint64(p.cached), uint64(p.evictions)
+	if p.flags&C.PYEXEC_MORE == 0 {
+		if !r.Plain { // what the call before has left in r
+			*r = engine.Reply{Plain: true, Status: r.Status, Compiled: r.Compiled, Cached: r.Cached, Evictions: r.Evictions}
+		}
+		r.Vars = view(p.vars)
+		return nil
+	}
+	r.Plain = false
 	r.StdoutCut = p.flags&C.PYEXEC_STDOUT_CUT != 0
 	r.StderrCut = p.flags&C.PYEXEC_STDERR_CUT != 0
 	r.Vars, r.Value, r.Skipped = view(p.vars), view(p.value), view(p.skipped)

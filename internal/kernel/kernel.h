@@ -41,7 +41,8 @@ enum { /* pyexec_reply.flags */
     PYEXEC_COMPILED = 1,      /* the code was not in the cache */
     PYEXEC_TAINTED = 2,       /* the interpreter must be recycled before the next call; taint says why */
     PYEXEC_STDOUT_CUT = 4,    /* stdout went past max_output */
-    PYEXEC_STDERR_CUT = 8     /* stderr went past max_output */
+    PYEXEC_STDERR_CUT = 8,    /* stderr went past max_output */
+    PYEXEC_MORE = 16          /* there are more bytes than those of vars */
 };
 
 enum { /* flags of pyexec_run */

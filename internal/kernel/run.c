@@ -261,6 +261,12 @@ finish(pyexec_kernel *k, const sections *at)
         r->status = PYEXEC_NO_MEMORY;
     }
     r->vars = section(&k->buf, 0, at->vars_end);
+    r->cached = k->codes.count;
+    r->evictions = k->codes.evictions;
+    if (k->buf.len == at->vars_end && (k->skipped.len | k->changes.len | k->out.buf.len | k->err.buf.len) == 0 &&
+        k->taint[0] == '\0' && !k->out.cut && !k->err.cut) {
+        return; /* as most calls end */
+    }
     r->value = section(&k->buf, at->vars_end, at->value_end);
     r->error = section(&k->buf, at->value_end, at->error_end);
     r->skipped = section(&k->skipped, 0, k->skipped.len);
@@ -268,9 +274,7 @@ finish(pyexec_kernel *k, const sections *at)
     r->out = section(&k->out.buf, 0, k->out.buf.len);
     r->err = section(&k->err.buf, 0, k->err.buf.len);
     r->taint = (pyexec_bytes){(const uint8_t *)k->taint, k->taint[0] == '\0' ? 0 : strlen(k->taint)};
-    r->cached = k->codes.count;
-    r->evictions = k->codes.evictions;
-    r->flags |= (k->out.cut ? PYEXEC_STDOUT_CUT : 0) | (k->err.cut ? PYEXEC_STDERR_CUT : 0) |
+    r->flags |= PYEXEC_MORE | (k->out.cut ? PYEXEC_STDOUT_CUT : 0) | (k->err.cut ? PYEXEC_STDERR_CUT : 0) |
                 (r->taint.n != 0 ? PYEXEC_TAINTED : 0);
 }
 
