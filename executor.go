@@ -271,7 +271,7 @@ func (e *Executor) encodeInput(s *Snippet) (vars, want, stdin []byte, err error)
 		return nil, nil, nil, fmt.Errorf("%w: Code has %d bytes, Config.MaxSource is %d", ErrTooLarge, len(s.Code), e.config.MaxSource)
 	}
 	if len(s.Vars) > 0 {
-		vars, err = wire.AppendVars(make([]byte, 0, 16+24*len(s.Vars)), s.Vars, e.config.MaxDepth)
+		vars, err = wire.AppendVars(make([]byte, 0, 16+24*len(s.Vars)+16*len(s.Want)), s.Vars, e.config.MaxDepth)
 		if err != nil {
 			return nil, nil, nil, asInputError(err)
 		}
@@ -280,7 +280,7 @@ func (e *Executor) encodeInput(s *Snippet) (vars, want, stdin []byte, err error)
 		}
 	}
 	if len(s.Want) > 0 {
-		want = wire.AppendNames(nil, s.Want)
+		want = wire.AppendNames(vars, s.Want)[len(vars):] // in the same buffer, if it has the room
 	}
 	if s.Stdin != nil {
 		stdin, err = io.ReadAll(io.LimitReader(s.Stdin, int64(e.config.MaxInput)+1))
