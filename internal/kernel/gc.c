@@ -51,6 +51,9 @@ pyexec_gc_init(pyexec_kernel *k)
 void
 pyexec_gc_mark(pyexec_kernel *k)
 {
+    if (__builtin_expect(pyexec_gc_next(k->gc_young) == k->gc_young_end, 1)) {
+        return; /* it is last already */
+    }
     PyObject_GC_UnTrack(k->gc_young);
     PyObject_GC_Track(k->gc_young);
 }

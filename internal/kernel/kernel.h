@@ -395,6 +395,7 @@ struct pyexec_kernel {
     PyObject *namespace;    /* what a fresh namespace starts with */
     PyObject *namespace_end; /* the last name in it; borrowed from it */
     PyObject *main_module;  /* sys.modules['__main__'] */
+    PyObject **main_slot;   /* where that keeps its dict */
     PyObject *builtin_compile, *ast_expression, *ast_expr, *str_body, *str_value;
     PyObject *gc_collect, *gc_freeze, *gc_unfreeze;
     PyObject *gc_young, *gc_frozen; /* two objects of our own in the collector's lists */

@@ -180,17 +180,17 @@ run(pyexec_kernel *k, const call *c, const pyexec_code *code, sections *at)
 {
     int32_t status = PYEXEC_NO_MEMORY;
     PyObject *globals = NULL, *locals = NULL, *value = NULL;
-    PyObject **main_slot = _PyObject_GetDictPtr(k->main_module);
+    PyObject **main_slot = k->main_slot;
     PyObject *main_dict = NULL;
 
+    if (!code->computes) {
+        pyexec_gc_mark(k);
+    }
     globals = PyDict_Copy(k->namespace);                                                   /* new */
     locals = (c->flags & PYEXEC_SPLIT) != 0 ? PyDict_New() : Py_XNewRef(globals); /* new */
     if (globals == NULL || locals == NULL) {
         PyErr_Clear();
         goto done;
-    }
-    if (!code->computes) {
-        pyexec_gc_mark(k);
     }
     main_dict = *main_slot; /* owned, put back below: meanwhile the module __main__ is the snippet's */
     *main_slot = Py_NewRef(globals);
