@@ -343,15 +343,13 @@ pyexec_bench_eval(pyexec_kernel *k, const char *source, int64_t n)
         return -1;
     }
     PyObject *code = Py_CompileString(source, "<bench>", Py_file_input); /* new */
-    PyObject *builtins = PyEval_GetBuiltins();                            /* borrowed */
     if (code == NULL) {
         goto done;
     }
     clock_gettime(CLOCK_MONOTONIC, &from);
     for (int64_t i = 0; i < n; i++) {
         PyObject *globals = PyDict_New(); /* new */
-        if (globals == NULL || PyDict_SetItemString(globals, "__builtins__", builtins) < 0) {
-            Py_XDECREF(globals);
+        if (globals == NULL) {
             goto done;
         }
         PyObject *r = PyEval_EvalCode(code, globals, globals); /* new */
