@@ -416,6 +416,7 @@ func TestExitError(t *testing.T) {
 		"import os; os._exit(7)":            {Code: 7},
 		"exit(2)":                           {Code: 2},
 		"import posix; posix._exit(2 ** 3)": {Code: 8},
+		"import sys; del sys.modules['posix']; import posix; posix._exit(4)": {Code: 4},
 	} {
 		res, err := ex.Execute(ctx, "print('before')\n"+code, nil)
 		var exit *pyexec.ExitError
@@ -437,10 +438,18 @@ func TestHostIsGuarded(t *testing.T) {
 		"import os; os.killpg(os.getpgrp(), 9)",
 		"import os; os.abort()",
 		"import signal; signal.raise_signal(15)",
+		"import signal, threading; signal.pthread_kill(threading.get_ident(), 9)",
+		"import signal, os; signal.pidfd_send_signal(os.pidfd_open(os.getpid()), 9)",
+		"import sys; sys.modules.pop('posix'); import posix; posix.abort()",
+		"import faulthandler; faulthandler.dump_traceback_later(0.2, exit=True)",
+		"import faulthandler; faulthandler._sigsegv()",
+		"import resource; resource.setrlimit(resource.RLIMIT_CPU, (1, 1))",
 	} {
 		_, err := ex.Execute(ctx, code, nil)
 		assert.ErrorContains(t, err, "PermissionError", code)
 	}
+	_, err := ex.Execute(ctx, "import sys\nsys.setrecursionlimit(10**8)\nclass A:\n    def __getattr__(self, n): return getattr(self, n)\nA().x", nil)
+	assert.ErrorContains(t, err, "ValueError")
 	res := run(t, ex, "import subprocess, os\nout = subprocess.run(['echo', 'child'], capture_output=True).stdout\nos.kill(os.getpid(), 0)")
 	assert.Equal(t, []byte("child\n"), res.Vars()["out"])
 }
@@ -504,6 +513,37 @@ func TestHostileInput(t *testing.T) {
 	res = run(t, ex, "class Liar(list):\n    def __iter__(self): raise SystemExit\n    def __len__(self): return -1\n    def __getitem__(self, i): 1/0\nx = Liar([1, 2])\nclass D(dict):\n    def keys(self): 1/0\n    def items(self): 1/0\ny = D(a=1)")
 	assert.Equal(t, []any{int64(1), int64(2)}, res.Vars()["x"])
 	assert.Equal(t, map[string]any{"a": int64(1)}, res.Vars()["y"])
+}
+
+// Snippets that arrange for their code to run while the kernel works with what they made.
+func TestHostileTiming(t *testing.T) {
+	ex := open(t, pyexec.Config{})
+	for name, code := range map[string]string{
+		"callback while encoding":   "import gc\nx = [set() for _ in range(3000)]\ndef cb(p, i): x[:] = []; gc.callbacks.clear()\ngc.callbacks.append(cb)\ngc.set_threshold(1)",
+		"callback in the next call": "import gc\ndef cb(p, i):\n    for o in gc.get_objects():\n        if type(o) is list and len(o) == 2000: o.clear()\ngc.callbacks.append(cb)\ngc.set_threshold(1)",
+		"finalizer while encoding":  "import gc\ngc.disable()\nx = [set() for _ in range(3000)]\nclass F:\n    def __del__(self): x[:] = []\nf = F(); f.f = f; del f\ngc.set_threshold(1)\ngc.enable()",
+		"str enables the collector": "import gc\nx = [set() for _ in range(3000)]\nclass E(Exception):\n    def __str__(self):\n        gc.enable(); gc.set_threshold(1); return 'e'\nraise E",
+		"the source hook is kept":   "import io, builtins\nclass E(Exception):\n    def __str__(self):\n        builtins.leak = io.open; return 'x'\nraise E",
+		"keys with an __eq__":       "import gc\nclass K:\n    def __hash__(self): return hash('__module__')\n    def __eq__(self, o): gc.collect(); return False\nX = type('X', (), {K(): 1})\nx = X()",
+		"long traceback":            "raise ValueError('x' * 2000000)",
+		"long type name":            "import sys\nsys.path.append(type('a' + 'é' * 150, (), {})())",
+	} {
+		res, err := ex.Execute(ctx, code, nil)
+		require.NotNil(t, res, "%s: %v", name, err)
+		many := make([]any, 2000)
+		for i := range many {
+			many[i] = []any{i}
+		}
+		res, err = ex.Execute(ctx, "n = len(many)\nsum(m[0] for m in many)", pyexec.Vars{"many": many})
+		require.NoError(t, err, "after: "+name)
+		assert.Equal(t, int64(1999000), res.Value)
+		_, err = ex.Execute(ctx, "leak('snippet.py')", nil)
+		assert.ErrorContains(t, err, "leak")
+		_, err = ex.Run(ctx, pyexec.Snippet{Code: "1/0", Name: "a.py"})
+		var py *pyexec.PythonError
+		require.ErrorAs(t, err, &py)
+		assert.Contains(t, py.Traceback(), `File "a.py", line 1`)
+	}
 }
 
 func TestOneExecutorInAProcess(t *testing.T) {

@@ -3,6 +3,7 @@ package pyexec
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/go-pyexec/pyexec/internal/engine"
@@ -88,8 +89,7 @@ func (e *Executor) startAging() {
 	if e.config.RecycleAfter == 0 {
 		return
 	}
-	var timer *time.Timer
-	timer = time.AfterFunc(e.config.RecycleAfter, func() {
+	e.byAge = time.AfterFunc(math.MaxInt64, func() {
 		w, err := e.acquire(context.Background())
 		if err != nil {
 			return // closed
@@ -98,7 +98,7 @@ func (e *Executor) startAging() {
 			e.config.Logger.Error("pyexec: the interpreter could not be recycled; the next call tries again", "error", err)
 		}
 		e.put(w)
-		timer.Reset(e.config.RecycleAfter)
+		e.byAge.Reset(e.config.RecycleAfter)
 	})
-	e.byAge = timer
+	e.byAge.Reset(e.config.RecycleAfter) // only now, when the function can see byAge
 }

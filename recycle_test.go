@@ -131,6 +131,8 @@ func TestRecycleSurvivesWhatIsLeftBehind(t *testing.T) {
 		"low-level thread":          "import _thread, time\n_thread.start_new_thread(time.sleep, (0.05,))",
 		"exit handler that exits":   "import atexit, os\natexit.register(os._exit, 7)",
 		"exit handler that loops":   "import atexit\ndef f():\n    while True: pass\natexit.register(f)",
+		"thread at the very end":    "import sys, _thread, time\ndef t(sleep=time.sleep): sleep(0.3)\nclass D:\n    def __del__(self, s=_thread.start_new_thread, t=t):\n        for _ in range(20): s(t, ())\nsys.modules['leftover'] = D()",
+		"replaced functions":        "import atexit, threading, time\natexit._clear = lambda: None\nthreading._shutdown = lambda: time.sleep(1000)\natexit.register(lambda s=time.sleep: s(1000))",
 		"finalizer at the very end": "import sys\nclass F:\n    def __del__(self): print(1 / 0)\nsys.modules['leftover'] = F()",
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -74,7 +74,12 @@ put_text(pyexec_buf *b, PyObject *v)
         Py_DECREF(s);
     }
     else {
-        snprintf(text, sizeof text, "<%.200s object>", Py_TYPE(v)->tp_name);
+        const char *name = Py_TYPE(v)->tp_name;
+        size_t n = strlen(name) < 200 ? strlen(name) : 200;
+        while (n > 0 && ((unsigned char)name[n] & 0xc0) == 0x80) {
+            n--; /* not in the middle of a character */
+        }
+        snprintf(text, sizeof text, "<%.*s object>", (int)n, name);
         pyexec_cbor_text(b, text);
     }
 }

@@ -340,8 +340,12 @@ new_code(uint64_t hash, const char *name, size_t name_len, const char *code, siz
     *c = (pyexec_code){.hash = hash, .name_len = name_len, .code_len = code_len};
     c->name = (char *)(c + 1);
     c->code = c->name + name_len + 1;
-    memcpy(c->name, name, name_len);
-    memcpy(c->code, code, code_len);
+    if (name_len > 0) {
+        memcpy(c->name, name, name_len);
+    }
+    if (code_len > 0) {
+        memcpy(c->code, code, code_len);
+    }
     c->name[name_len] = c->code[code_len] = '\0';
     return c;
 }

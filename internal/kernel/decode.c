@@ -134,7 +134,8 @@ decode_list(pyexec_reader *r, uint8_t info, uint64_t n)
     if (!open && n > (uint64_t)(r->end - r->p)) {
         return fail(r, "the encoding ends too early");
     }
-    PyObject *list = PyList_New(open ? 0 : (Py_ssize_t)n); /* new */
+    bool grow = open || n > 1 << 16; /* heads within heads must not add up to more than the items that come */
+    PyObject *list = PyList_New(grow ? 0 : (Py_ssize_t)n); /* new */
     if (list == NULL) {
         return NULL;
     }
@@ -143,7 +144,7 @@ decode_list(pyexec_reader *r, uint8_t info, uint64_t n)
         if (item == NULL) {
             goto error;
         }
-        if (!open) {
+        if (!grow) {
             PyList_SET_ITEM(list, (Py_ssize_t)i, item); /* stolen */
             continue;
         }

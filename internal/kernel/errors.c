@@ -8,6 +8,21 @@
 
 enum { MAX_FRAMES = 200, MAX_CHAIN = 32 };
 
+/* An item of a type's dict, found without running code: type(name, bases, {Evil(): 1}) puts keys of any type there, and
+ * a lookup could call their __eq__. */
+static PyObject * /* borrowed */
+plain_get(PyObject *dict, const char *name)
+{
+    PyObject *key = NULL, *value = NULL;
+    Py_ssize_t pos = 0;
+    while (dict != NULL && PyDict_Next(dict, &pos, &key, &value)) {
+        if (PyUnicode_CheckExact(key) && PyUnicode_CompareWithASCIIString(key, name) == 0) {
+            return value;
+        }
+    }
+    return NULL;
+}
+
 void
 pyexec_put_type(pyexec_buf *b, PyTypeObject *type)
 {
@@ -17,7 +32,7 @@ pyexec_put_type(pyexec_buf *b, PyTypeObject *type)
         return;
     }
     name = Py_XNewRef(((PyHeapTypeObject *)type)->ht_qualname);
-    module = type->tp_dict == NULL ? NULL : Py_XNewRef(PyDict_GetItemString(type->tp_dict, "__module__"));
+    module = Py_XNewRef(plain_get(type->tp_dict, "__module__"));
     if (name == NULL || !PyUnicode_Check(name)) {
         pyexec_cbor_text(b, type->tp_name);
     }
@@ -112,12 +127,13 @@ put_frames(pyexec_buf *b, PyObject *exc)
 static void
 put_bases(pyexec_buf *b, PyTypeObject *type)
 {
-    PyObject *mro = type->tp_mro; /* borrowed */
+    PyObject *mro = Py_XNewRef(type->tp_mro); /* new */
     Py_ssize_t n = mro == NULL ? 0 : PyTuple_GET_SIZE(mro);
     pyexec_cbor_head(b, CBOR_ARRAY, (uint64_t)n);
     for (Py_ssize_t i = 0; i < n; i++) {
         pyexec_put_type(b, (PyTypeObject *)PyTuple_GET_ITEM(mro, i));
     }
+    Py_XDECREF(mro);
 }
 
 static void
@@ -218,6 +234,7 @@ pyexec_write_exception(pyexec_kernel *k, const char *name, const char *code, PyO
     chain c = {.n = 0};
     enter(&c, exc);
     PyObject *traceback = pyexec_traceback(k, name, code, exc); /* new */
+    PyGC_Disable(); /* what ran there may have enabled it; so may __str__, but nothing borrowed is held across that */
     put_record(&k->buf, exc, traceback, &c);
     Py_XDECREF(traceback);
     PyErr_Clear();

@@ -13,7 +13,7 @@
 static int
 call(PyObject *function)
 {
-    PyObject *r = PyObject_CallNoArgs(function); /* new */
+    PyObject *r = function == NULL ? NULL : PyObject_CallNoArgs(function); /* new; NULL if the start failed */
     if (r == NULL) {
         PyErr_Clear();
         return -1;

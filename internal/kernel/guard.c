@@ -42,6 +42,12 @@ on_audit(const char *event, PyObject *args, void *data)
         pyexec_saw_import(data, args);
         return 0;
     }
+    if (strcmp(event, "signal.pthread_kill") == 0) {
+        return refuse(event, "it would signal the host process");
+    }
+    if (strcmp(event, "resource.setrlimit") == 0 || strcmp(event, "resource.prlimit") == 0) {
+        return refuse(event, "it would bind the host process");
+    }
     if (event[0] == 'o' && event[1] == 's' && event[2] == '.') {
         if (strcmp(event, "os.fork") == 0 || strcmp(event, "os.forkpty") == 0) {
             return refuse(event, "the child would be a second copy of the host");
@@ -60,62 +66,114 @@ on_audit(const char *event, PyObject *args, void *data)
 }
 
 static PyObject *
-exit_now(PyObject *self, PyObject *arg)
+refuse_any(PyObject *self, PyObject *unused)
 {
     (void)self;
-    PyErr_SetObject(PyExc_SystemExit, arg);
+    (void)unused;
+    refuse("this function", "it would end or signal the host process");
     return NULL;
 }
 
 static PyObject *
-abort_now(PyObject *self, PyObject *unused)
+exit_snippet(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names)
 {
     (void)self;
-    (void)unused;
-    refuse("os.abort", "it would end the host process");
+    (void)names;
+    PyErr_SetObject(PyExc_SystemExit, n > 0 ? args[0] : Py_None);
     return NULL;
 }
+
+static bool threads_refused = false;
+static PyCFunction start_new_thread = NULL;
 
 static PyObject *
-raise_now(PyObject *self, PyObject *unused)
+start_thread(PyObject *self, PyObject *args)
 {
-    (void)self;
-    (void)unused;
-    refuse("signal.raise_signal", "it would signal the host process");
-    return NULL;
+    if (threads_refused) {
+        refuse("_thread.start_new_thread", "the interpreter is being finalised, and the thread would outlive it");
+        return NULL;
+    }
+    return start_new_thread(self, args);
 }
 
-static struct {
-    const char *modules[2];
-    PyMethodDef def;
-} replacements[] = {
-    {{"posix", "os"},
-     {"_exit", exit_now, METH_O, "_exit(status): raises SystemExit(status), since the process is not the snippet's."}},
-    {{"posix", "os"}, {"abort", abort_now, METH_NOARGS, "abort(): raises PermissionError."}},
-    {{"_signal", NULL}, {"raise_signal", raise_now, METH_O, "raise_signal(signalnum): raises PermissionError."}},
+void
+pyexec_guard_threads(bool refused)
+{
+    threads_refused = refused;
+}
+
+enum { MAX_RECURSION = 5000 }; /* frames of C, at up to 1.5 KB, that a thread's stack of 8 MB surely holds */
+static PyCFunction set_recursion_limit = NULL;
+
+static PyObject *
+limit_recursion(PyObject *self, PyObject *arg)
+{
+    long n = PyLong_Check(arg) ? PyLong_AsLong(arg) : 0;
+    if (n > MAX_RECURSION || PyErr_Occurred()) {
+        PyErr_Format(PyExc_ValueError, "recursion limit must not exceed %d: the host's stack would overflow",
+                     (int)MAX_RECURSION);
+        return NULL;
+    }
+    return set_recursion_limit(self, arg);
+}
+
+/* The method tables of these modules are changed in place, once in a process: so function objects that exist already, and
+ * those of a second copy of the module (del sys.modules["posix"]; import posix), are changed, too. */
+#define FASTCALL(f) ((PyCFunction)(void (*)(void))(f))
+enum { ANY = -1 };
+static const struct {
+    const char *module, *name;
+    int flags; /* the calling convention that `instead` has; ANY if it looks at no argument */
+    PyCFunction instead, *real;
+} in_place[] = {
+    {"posix", "_exit", METH_FASTCALL | METH_KEYWORDS, FASTCALL(exit_snippet), NULL},
+    {"posix", "abort", ANY, refuse_any, NULL},
+    {"_signal", "raise_signal", ANY, refuse_any, NULL},
+    {"_signal", "pidfd_send_signal", ANY, refuse_any, NULL},
+    {"faulthandler", "dump_traceback_later", ANY, refuse_any, NULL},
+    {"faulthandler", "enable", ANY, refuse_any, NULL},
+    {"faulthandler", "register", ANY, refuse_any, NULL},
+    {"faulthandler", "_read_null", ANY, refuse_any, NULL},
+    {"faulthandler", "_sigsegv", ANY, refuse_any, NULL},
+    {"faulthandler", "_sigabrt", ANY, refuse_any, NULL},
+    {"faulthandler", "_sigfpe", ANY, refuse_any, NULL},
+    {"faulthandler", "_fatal_error_c_thread", ANY, refuse_any, NULL},
+    {"faulthandler", "_stack_overflow", ANY, refuse_any, NULL},
+    {"sys", "setrecursionlimit", METH_O, limit_recursion, &set_recursion_limit},
+    {"_thread", "start_new_thread", METH_VARARGS, start_thread, &start_new_thread},
+    {"_thread", "start_new", METH_VARARGS, start_thread, &start_new_thread},
 };
+
+static int
+replace(PyMethodDef *m, size_t i)
+{
+    for (; m != NULL && m->ml_name != NULL; m++) {
+        if (strcmp(m->ml_name, in_place[i].name) != 0 || m->ml_meth == in_place[i].instead) {
+            continue;
+        }
+        if (in_place[i].flags != ANY && m->ml_flags != in_place[i].flags) {
+            PyErr_Format(PyExc_SystemError, "%s.%s is not called as pyexec expects", in_place[i].module, m->ml_name);
+            return -1;
+        }
+        if (in_place[i].real != NULL) {
+            *in_place[i].real = m->ml_meth;
+        }
+        m->ml_meth = in_place[i].instead;
+    }
+    return 0;
+}
 
 int
 pyexec_guard_init(pyexec_kernel *k)
 {
-    if (PySys_AddAuditHook(on_audit, k) < 0) {
-        return -1;
-    }
-    for (size_t i = 0; i < sizeof replacements / sizeof *replacements; i++) {
-        PyObject *f = PyCFunction_New(&replacements[i].def, NULL); /* new */
-        if (f == NULL) {
+    for (size_t i = 0; i < sizeof in_place / sizeof *in_place; i++) {
+        PyObject *module = PyImport_ImportModule(in_place[i].module); /* new */
+        PyModuleDef *def = module == NULL ? NULL : PyModule_GetDef(module);
+        int rc = def == NULL ? -1 : replace(def->m_methods, i);
+        Py_XDECREF(module);
+        if (rc < 0) {
             return -1;
         }
-        for (size_t m = 0; m < 2 && replacements[i].modules[m] != NULL; m++) {
-            PyObject *module = PyImport_ImportModule(replacements[i].modules[m]); /* new */
-            if (module == NULL || PyObject_SetAttrString(module, replacements[i].def.ml_name, f) < 0) {
-                Py_XDECREF(module);
-                Py_DECREF(f);
-                return -1;
-            }
-            Py_DECREF(module);
-        }
-        Py_DECREF(f);
     }
-    return 0;
+    return PySys_AddAuditHook(on_audit, k);
 }

@@ -251,6 +251,7 @@ void pyexec_gc_thaw(pyexec_kernel *k);    /* let Py_FinalizeEx free everything *
 
 /* guard.c: what would end or double the host process raises instead. */
 int pyexec_guard_init(pyexec_kernel *k);
+void pyexec_guard_threads(bool refuse); /* while true no thread can be started */
 
 /* watch.c: signals that cost nearly nothing while nothing changes. */
 enum { PYEXEC_MAX_LISTS = 32, PYEXEC_MAX_SLOTS = 8 };
@@ -388,6 +389,7 @@ struct pyexec_kernel {
     pyexec_config config;
     uint64_t generation; /* of the interpreter, unique in the process; thread states know theirs */
     PyInterpreterState *interp;
+    bool gc_enabled; /* what the snippet wants */
     bool started;    /* the baseline is taken: what happens now is a snippet's doing */
     char pinned[64]; /* the C module, if any, that forbids to finalise */
 
@@ -397,7 +399,7 @@ struct pyexec_kernel {
     PyObject *main_module;  /* sys.modules['__main__'] */
     PyObject **main_slot;   /* where that keeps its dict */
     PyObject *builtin_compile, *ast_expression, *ast_expr, *str_body, *str_value;
-    PyObject *gc_collect, *gc_freeze, *gc_unfreeze;
+    PyObject *atexit_clear, *gc_collect, *gc_freeze, *gc_unfreeze;
     PyObject *gc_young, *gc_frozen; /* two objects of our own in the collector's lists */
     uintptr_t gc_young_end, gc_frozen_end;
     PyObject *sys_stdout, *sys_stderr, *empty_input;

@@ -128,38 +128,19 @@ prepare(pyexec_kernel *k)
     k->builtin_compile = attr_of("builtins", "compile");
     k->ast_expression = attr_of("_ast", "Expression");
     k->ast_expr = attr_of("_ast", "Expr");
+    k->atexit_clear = attr_of("atexit", "_clear");
     k->gc_collect = attr_of("gc", "collect");
     k->gc_freeze = attr_of("gc", "freeze");
     k->gc_unfreeze = attr_of("gc", "unfreeze");
     if (k->str_body == NULL || k->str_value == NULL || k->builtin_compile == NULL || k->ast_expression == NULL ||
-        k->ast_expr == NULL || k->gc_collect == NULL || k->gc_freeze == NULL || k->gc_unfreeze == NULL) {
+        k->ast_expr == NULL || k->gc_collect == NULL || k->gc_freeze == NULL || k->gc_unfreeze == NULL ||
+        k->atexit_clear == NULL) {
         return -1;
     }
     if (pyexec_guard_init(k) < 0 || pyexec_output_install(k) < 0 || pyexec_gc_init(k) < 0) {
         return -1;
     }
     return pyexec_reset_init(k);
-}
-
-/* GIL not held before; not held after */
-static int
-start_interpreter(pyexec_kernel *k, pyexec_failure *f)
-{
-    k->generation = ++generations;
-    k->pinned[0] = '\0';
-    k->started = false;
-    if (initialize(f) < 0) {
-        return -1;
-    }
-    k->interp = PyInterpreterState_Get();
-    if (!pyexec_attach_adopt(k) || prepare(k) < 0) {
-        fail_exception(f, "preparing the interpreter");
-        pyexec_detach(k);
-        return -1;
-    }
-    k->started = true;
-    pyexec_detach(k);
-    return 0;
 }
 
 /* ---- finalise ---- */
@@ -170,7 +151,7 @@ release(pyexec_kernel *k)
 {
     PyObject **held[] = {&k->namespace,  &k->main_module, &k->builtin_compile, &k->ast_expression,
                          &k->ast_expr,   &k->str_body,    &k->str_value,       &k->gc_collect,
-                         &k->gc_freeze,  &k->gc_unfreeze, &k->gc_young,        &k->gc_frozen,
+                         &k->gc_freeze,  &k->gc_unfreeze, &k->atexit_clear, &k->gc_young,        &k->gc_frozen,
                          &k->sys_stdout, &k->sys_stderr,  &k->empty_input,     &k->trace_output};
     pyexec_codes_clear(k, true);
     pyexec_reset_clear(k);
@@ -181,13 +162,16 @@ release(pyexec_kernel *k)
 }
 
 static void
-forget_atexit(void)
+forget_atexit(pyexec_kernel *k)
 {
-    PyObject *clear = attr_of("atexit", "_clear");                        /* new */
-    PyObject *r = clear == NULL ? NULL : PyObject_CallNoArgs(clear); /* new */
+    PyObject *r = k->atexit_clear == NULL ? NULL : PyObject_CallNoArgs(k->atexit_clear); /* new */
     PyErr_Clear();
-    Py_XDECREF(clear);
     Py_XDECREF(r);
+    /* Py_FinalizeEx would call threading._shutdown, which a snippet can replace; no thread is left to be joined. */
+    PyObject *modules = PyImport_GetModuleDict(); /* borrowed */
+    if (PyDict_DelItemString(modules, "threading") < 0) {
+        PyErr_Clear();
+    }
 }
 
 static bool
@@ -200,7 +184,8 @@ may_finalize(pyexec_kernel *k)
 static void
 finalize(pyexec_kernel *k)
 {
-    forget_atexit(); /* handlers of snippets must not run: outside any call, nothing limits them */
+    pyexec_guard_threads(true);
+    forget_atexit(k); /* handlers of snippets must not run: outside any call, nothing limits them */
     pyexec_gc_thaw(k);
     PyErr_Clear();
     release(k);
@@ -212,10 +197,34 @@ finalize(pyexec_kernel *k)
     }
 }
 
+/* GIL not held before; not held after */
+static int
+start_interpreter(pyexec_kernel *k, pyexec_failure *f)
+{
+    k->generation = ++generations;
+    k->pinned[0] = '\0';
+    k->started = false;
+    pyexec_guard_threads(false);
+    if (initialize(f) < 0) {
+        return -1;
+    }
+    k->interp = PyInterpreterState_Get();
+    if (!pyexec_attach_adopt(k) || prepare(k) < 0) {
+        fail_exception(f, "preparing the interpreter");
+        finalize(k);
+        return -1;
+    }
+    k->started = true;
+    pyexec_detach(k);
+    return 0;
+}
+
 static void
 purge(pyexec_kernel *k)
 {
+    k->gc_enabled = PyGC_Disable();
     pyexec_reset_after(k);
+    PyGC_Enable();
     pyexec_drop_thread_states(k); /* and with them what is kept by thread */
     pyexec_gc_full(k);
     PyType_ClearCache();
@@ -235,6 +244,19 @@ configure(pyexec_kernel *k, const pyexec_config *config)
 {
     k->config = *config;
     k->out.max = k->err.max = (size_t)config->max_output;
+}
+
+static void
+free_kernel(pyexec_kernel *k)
+{
+    pyexec_buf_free(&k->buf);
+    pyexec_buf_free(&k->skipped);
+    pyexec_buf_free(&k->changes);
+    pyexec_buf_free(&k->out.buf);
+    pyexec_buf_free(&k->err.buf);
+    pyexec_buf_free(&k->trace.buf);
+    free(k->codes.chains);
+    free(k);
 }
 
 static void
@@ -277,6 +299,9 @@ do_start(void *arg)
     }
     op->k = k;
     op->result = start_interpreter(k, op->failure);
+    if (op->result < 0) {
+        free_kernel(k);
+    }
 }
 
 static void
@@ -318,14 +343,7 @@ do_stop(void *arg)
         }
         finalize(k);
     }
-    pyexec_buf_free(&k->buf);
-    pyexec_buf_free(&k->skipped);
-    pyexec_buf_free(&k->changes);
-    pyexec_buf_free(&k->out.buf);
-    pyexec_buf_free(&k->err.buf);
-    pyexec_buf_free(&k->trace.buf);
-    free(k->codes.chains);
-    free(k);
+    free_kernel(k);
 }
 
 pyexec_kernel *

@@ -58,10 +58,12 @@ pyexec_saw_import(pyexec_kernel *k, PyObject *args)
     const char *name = PyUnicode_Check(module) ? PyUnicode_AsUTF8(module) : NULL;
     if (name == NULL) {
         PyErr_Clear();
-        return;
+        name = "a module with a strange name";
     }
-    const char *dot = strrchr(name, '.');
-    if ((file != Py_None && (dot != NULL || !is_sound(name))) || (is_builtin(name) && !is_sound(name))) {
+    const char *path = PyUnicode_Check(file) ? PyUnicode_AsUTF8(file) : "";
+    PyErr_Clear();
+    bool ours = path != NULL && strstr(path, "/lib-dynload/") != NULL; /* of the standard library */
+    if ((file != Py_None && !(ours && is_sound(name))) || (is_builtin(name) && !is_sound(name))) {
         snprintf(k->pinned, sizeof k->pinned, "%s", name);
     }
 }

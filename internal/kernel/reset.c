@@ -111,12 +111,14 @@ pyexec_reset_after(pyexec_kernel *k)
         }
         last = NULL;
         k->burying = round == ROUNDS - 1;
+        PyGC_Disable(); /* a finalizer may have enabled it */
         for (size_t i = 0; i < ROWS; i++) {
             int rc = pyexec_rows[i].restore(k, &pyexec_rows[i], &k->rows[i]);
             if (rc < 0) {
                 PyErr_Clear();
                 pyexec_taint(k, "%s could not be put back", pyexec_rows[i].name);
             }
+            PyErr_Clear(); /* a look-up among a snippet's own objects can leave one */
             if (rc != 0) {
                 last = &pyexec_rows[i];
             }

@@ -13,7 +13,7 @@ bool
 pyexec_settings_quiet(pyexec_kernel *k)
 {
     PyThreadState *t = PyThreadState_GET();
-    return Py_GetRecursionLimit() == k->settings.recursion_limit && PyGC_IsEnabled() && t->c_traceobj == NULL &&
+    return Py_GetRecursionLimit() == k->settings.recursion_limit && k->gc_enabled && t->c_traceobj == NULL &&
            t->c_profileobj == NULL && t->context == NULL && t->async_gen_firstiter == NULL &&
            t->async_gen_finalizer == NULL && !k->settings.cwd_changed && !k->settings.umask_changed &&
            PyInterpreterState_ThreadHead(k->interp) == k->settings.thread_head;
@@ -69,11 +69,11 @@ int
 pyexec_gc_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s)
 {
     (void)s;
-    if (PyGC_IsEnabled()) {
+    if (k->gc_enabled) { /* what the snippet left it as: while the kernel works it is disabled */
         return 0;
     }
     report(k, row, "True", "False");
-    PyGC_Enable();
+    k->gc_enabled = true;
     return 1;
 }
 

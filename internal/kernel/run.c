@@ -204,10 +204,14 @@ run(pyexec_kernel *k, const call *c, const pyexec_code *code, sections *at)
         goto done;
     }
 
+    if (k->gc_enabled) {
+        PyGC_Enable();
+    }
     value = evaluate(code, globals, locals);
 
     bool raised = value == NULL;
     PyObject *exc = raised ? pyexec_take_exception() : NULL; /* new; out of the way of what follows */
+    k->gc_enabled = PyGC_Disable();
     if (c->want_len != 0) {
         put_wanted(k, locals, c->want, c->want_len);
     }
@@ -304,6 +308,8 @@ pyexec_run(pyexec_kernel *k, uint32_t flags, uint64_t hash, const char *name, si
         return &k->reply;
     }
     begin(k);
+    /* Or any allocation of the kernel's could collect, and run gc.callbacks and finalizers under its hands. */
+    k->gc_enabled = PyGC_Disable();
     /* Code that only computes cannot see or change what the reset is about. */
     pyexec_code *code = pyexec_code_get(k, hash, name, name_len, code_text, code_len); /* borrowed */
     bool look = code == NULL || !code->computes || (k->reply.flags & PYEXEC_COMPILED) != 0;
@@ -329,6 +335,9 @@ pyexec_run(pyexec_kernel *k, uint32_t flags, uint64_t hash, const char *name, si
     }
     k->out.open = k->err.open = false;
     finish(k, &at);
+    if (k->gc_enabled) {
+        PyGC_Enable();
+    }
     pyexec_detach(k);
     return &k->reply;
 }

@@ -156,6 +156,10 @@ print(pyexec_kernel *k, const char *name, const char *code, PyObject *exc)
 
 done:
     PyErr_Clear();
+    if (self != NULL) {
+        PyCapsule_SetName(self, NULL); /* whoever kept the hook must not reach l, which ends here */
+    }
+    PyErr_Clear();
     PySys_SetObject("stderr", err); /* NULL deletes it again */
     PyErr_Clear();
     Py_XDECREF(hook);
@@ -171,6 +175,7 @@ PyObject *
 pyexec_traceback(pyexec_kernel *k, const char *name, const char *code, PyObject *exc)
 {
     pyexec_buf_clear(&k->trace.buf);
+    k->trace.cut = false;
     print(k, name, code, exc);
     PyObject *text = PyUnicode_DecodeUTF8((const char *)k->trace.buf.p, (Py_ssize_t)k->trace.buf.len, "replace"); /* new */
     PyErr_Clear();
