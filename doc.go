@@ -27,8 +27,9 @@
 // functions and classes are gone before the next call begins, and so is the garbage they leave, whose finalizers run
 // within the call that made them.
 //
-// Not reset yet are attributes of modules and builtins that a snippet assigns to, and whatever else is not in the table;
-// a recycle that re-initialises undoes those, too.
+// The table has the attributes of all modules, those that the snippet itself was the first to import among them; they stay
+// imported. Not reset yet are attributes of classes and of objects that are not modules, and containers that hang on
+// modules; a recycle that re-initialises undoes those, too.
 //
 // # Recycling
 //
@@ -39,6 +40,6 @@
 // # What in-process execution cannot do
 //
 // A segmentation fault in native code, or a snippet that uses ctypes to write where it likes, ends the host. Calls that
-// would end the host deliberately (os._exit, os.abort, os.kill on itself) or double it (os.fork, os.exec) raise instead. A
+// would end the host deliberately (os._exit, os.abort, a signal to itself) or double it (os.fork, os.exec) raise instead. A
 // context bounds how long a call waits for its turn, not yet how long it runs.
 package pyexec
