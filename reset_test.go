@@ -179,6 +179,15 @@ var rows = map[string]struct {
 			{name: "low level", code: "import _thread, keep; keep.spawn(lambda f: _thread.start_new_thread(f, ()))"},
 		},
 	},
+	"linecache.cache": {
+		silent: true,
+		probe:  "not any('secret' in str(e) for e in __import__('linecache').cache.values())",
+		dirts: []dirt{
+			{name: "traceback", code: "import traceback\ntry: secret\nexcept NameError: traceback.format_exc()",
+				probe: "'snippet.py' not in __import__('linecache').cache"},
+			{name: "by hand", code: "import linecache; linecache.cache['x'] = (1, None, ['secret'], 'x')"},
+		},
+	},
 	"sys.modules": {
 		probe: "keep.modules() == keep.modules_were",
 		dirts: []dirt{

@@ -332,6 +332,11 @@ void pyexec_change_begin(pyexec_kernel *k, const pyexec_row *row);
 void pyexec_change_named(pyexec_kernel *k, PyObject *name); /* the same, of a row that stands for many states */
 void pyexec_change_repr(pyexec_kernel *k, PyObject *v); /* borrowed, may be NULL: null */
 
+/* source.c */
+PyObject *pyexec_loader(pyexec_kernel *k); /* new: the __loader__ of namespaces */
+void pyexec_saw_linecache(pyexec_kernel *k, PyObject *module);
+int pyexec_linecache_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+
 /* row_modules.c */
 typedef struct {
     PyObject *name, *dict, *copy; /* owned; copy is what the dict held when the module was pristine */
@@ -410,12 +415,15 @@ struct pyexec_kernel {
     pyexec_row_state rows[PYEXEC_MAX_ROWS];
     pyexec_modules modules;
     pyexec_settings settings;
+    PyObject *line_cache; /* linecache.cache, once there is one; owned */
+    size_t line_cache_watch;
     PyObject *graveyard;    /* list: what must never be released, see pyexec_bury */
     bool burying;
     const pyexec_row_state *environ_row; /* in rows */
     PyObject *environ_vars; /* the C environment as it was: bytes -> bytes */
 
     /* of the call that runs */
+    const pyexec_code *running;
     pyexec_buf buf, skipped, changes;
     pyexec_capture out, err, trace;
     char taint[256];

@@ -97,12 +97,17 @@ static int
 make_namespace(pyexec_kernel *k)
 {
     PyObject *builtins = PyImport_ImportModule("builtins"); /* new */
+    PyObject *loader = pyexec_loader(k);                    /* new */
+    if (loader == NULL) {
+        Py_XDECREF(builtins);
+        return -1;
+    }
     k->main_module = PyImport_AddModule("__main__");        /* borrowed */
     Py_XINCREF(k->main_module);
     k->main_slot = k->main_module == NULL ? NULL : _PyObject_GetDictPtr(k->main_module);
     /* What a script has. Six names also make room for four more before the dict must grow. */
     k->namespace = Py_BuildValue("{sssOsOsOsOsO}", "__name__", "__main__", "__doc__", Py_None, "__package__", Py_None,
-                                 "__loader__", Py_None, "__spec__", Py_None, "__builtins__", builtins);
+                                 "__loader__", loader, "__spec__", Py_None, "__builtins__", builtins);
     Py_XDECREF(builtins);
     if (k->main_slot == NULL || k->namespace == NULL) {
         return -1;

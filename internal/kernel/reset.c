@@ -38,6 +38,8 @@ const pyexec_row pyexec_rows[] = {
      "chdir to where the process was before the snippet's first chdir", "a flag", IN_PLACE},
     {"os.umask", NULL, NULL, pyexec_umask_snapshot, pyexec_umask_restore, "os.umask is a function of pyexec's",
      "umask to what it was before the snippet's first", "a flag", IN_PLACE},
+    {"linecache.cache", NULL, NULL, NULL, pyexec_linecache_restore, "the version of the dict",
+     "what is in no file is dropped: the snippet's own source; not reported", "a compare", IN_PLACE},
     {"threads", NULL, NULL, NULL, pyexec_threads_restore, "the interpreter's list of thread states",
      "SystemExit is raised in them; one that has not ended after 200 ms taints", "a compare", IN_PLACE " or tainted"},
     {"sys.modules", NULL, NULL, NULL, pyexec_sys_modules_restore, "the version of the dict",
@@ -87,6 +89,7 @@ pyexec_reset_clear(pyexec_kernel *k)
         Py_CLEAR(k->rows[i].contents);
     }
     Py_CLEAR(k->environ_vars);
+    Py_CLEAR(k->line_cache);
     pyexec_modules_clear(k);
     pyexec_watch_clear(k);
 }

@@ -83,6 +83,9 @@ adopt_new(pyexec_kernel *k, PyObject *before /* may be NULL */)
                 continue; /* by another thread */
             }
             result = track(k, name, module);
+            if (PyUnicode_CompareWithASCIIString(name, "linecache") == 0) {
+                pyexec_saw_linecache(k, module);
+            }
         }
         if (result == 0) {
             result = PyDict_SetItem(k->modules.copy, name, module);

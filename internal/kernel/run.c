@@ -324,6 +324,7 @@ pyexec_run(pyexec_kernel *k, uint32_t flags, uint64_t hash, const char *name, si
         if (reset) {
             pyexec_reset_before(k);
         }
+        k->running = code;
         k->reply.status = run(k, &c, code, &at);
     }
     at.error_end = k->buf.len;
@@ -333,6 +334,7 @@ pyexec_run(pyexec_kernel *k, uint32_t flags, uint64_t hash, const char *name, si
     if (reset) {
         pyexec_reset_after(k);
     }
+    k->running = NULL;
     k->out.open = k->err.open = false;
     finish(k, &at);
     if (k->gc_enabled) {
