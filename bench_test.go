@@ -22,7 +22,7 @@ import (
 // of the top level.
 const (
 	oneLine = "x = 100"
-	oneCall = "x = max(3, 4)" // unlike oneLine, code that the reset has to look after
+	oneCall = "x = 'text'.upper()" // unlike oneLine, code that the reset has to look after
 	sysPath = "import sys; sys.path.append('/fake')"
 	fifteen = `import json
 

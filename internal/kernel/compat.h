@@ -176,6 +176,46 @@ pyexec_opcode_computes(uint8_t op, uint8_t arg)
     }
 }
 
+/* Calls, and what formats values: they compute, too, if what they call does. */
+static inline bool
+pyexec_opcode_calls(uint8_t op)
+{
+    switch (op) {
+    case CALL:
+    case PUSH_NULL:
+    case BUILD_STRING:
+    case BUILD_SET:
+    case BUILD_SLICE:
+    case LIST_EXTEND:
+#ifdef PRECALL
+    case PRECALL:
+#endif
+#ifdef KW_NAMES
+    case KW_NAMES:
+#endif
+#ifdef CALL_KW
+    case CALL_KW:
+#endif
+#ifdef BUILD_CONST_KEY_MAP
+    case BUILD_CONST_KEY_MAP:
+#endif
+#ifdef BINARY_SLICE
+    case BINARY_SLICE:
+#endif
+#ifdef FORMAT_VALUE
+    case FORMAT_VALUE:
+#endif
+#ifdef FORMAT_SIMPLE
+    case FORMAT_SIMPLE:
+    case FORMAT_WITH_SPEC:
+    case CONVERT_VALUE:
+#endif
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* ---- re-initialisation (RATIONALE.md, "Why not always initialise again?") ----
  * What Py_FinalizeEx + Py_InitializeFromConfig in one process is worth, as measured:
  * 3.11: sound while only modules built into the interpreter's core are loaded; leaks with others.
