@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/go-pyexec/pyexec/internal/wire"
@@ -123,6 +124,20 @@ func (e *PythonError) Error() string {
 
 // Traceback is the text that Python itself would print for the exception.
 func (e *PythonError) Traceback() string { return e.traceback }
+
+// ErrType matches, by errors.Is, a PythonError whose class is of that name or derives from one that is. Classes of modules
+// other than builtins are named with their module, as in "json.decoder.JSONDecodeError".
+//
+//	errors.Is(err, pyexec.ErrType("LookupError")) // a KeyError, an IndexError
+type ErrType string
+
+func (t ErrType) Error() string { return "pyexec: a Python " + string(t) }
+
+// Is reports whether target is an ErrType that names the exception's class or one of its bases.
+func (e *PythonError) Is(target error) bool {
+	t, ok := target.(ErrType) //nolint:errorlint // errors.Is unwraps for us
+	return ok && slices.Contains(e.Bases, string(t))
+}
 
 // Unwrap returns the cause, or else the context that Python would print, so that errors.Is and errors.As see the chain.
 func (e *PythonError) Unwrap() error {

@@ -91,10 +91,12 @@ func ExamplePythonError() {
 		last := py.Frames[len(py.Frames)-1]
 		fmt.Println(last.File, last.Line, last.Function, last.Source)
 	}
+	fmt.Println(errors.Is(err, pyexec.ErrType("LookupError")))
 	fmt.Print("output so far: ", res.Stdout)
 	// Output:
 	// KeyError 'total'
 	// discount.py 3 discount return order['total'] * 0.9
+	// true
 	// output so far: start
 }
 

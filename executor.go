@@ -7,6 +7,7 @@ import (
 	"hash/maphash"
 	"io"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,6 +55,10 @@ type Config struct {
 
 	// MaxDepth bounds how deep values may be nested, in either direction. Zero: 1000; at most 10,000.
 	MaxDepth int
+
+	// Preload names modules that are imported whenever the interpreter starts, so that no snippet waits for them. What
+	// their import changes in the interpreter belongs to what is reset to. One that cannot be imported makes New fail.
+	Preload []string
 
 	// Logger gets the few messages that have no caller to go to: a recycle that failed, a Close that has to wait.
 	// Nil: slog.Default.
@@ -137,6 +142,7 @@ func New(config Config) (*Executor, error) {
 		MaxOutput:    uint64(config.MaxOutput),
 		MaxResult:    uint64(config.MaxResult),
 		MaxDepth:     uint32(config.MaxDepth),
+		Preload:      config.Preload,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("pyexec: %w", err)
@@ -194,6 +200,11 @@ func (c *Config) fill() error {
 		}
 		if *f.value < 0 || *f.value > f.at_max {
 			return &ConfigError{Field: f.name, Value: *f.value, Reason: fmt.Sprintf("it is not between 1 and %d", f.at_max)}
+		}
+	}
+	for _, name := range c.Preload {
+		if name == "" || strings.ContainsAny(name, "\n\x00") {
+			return &ConfigError{Field: "Preload", Value: fmt.Sprintf("%q", c.Preload), Reason: "a name in it is no module's"}
 		}
 	}
 	if c.Logger == nil {

@@ -716,6 +716,7 @@ func TestConfigErrorsNameTheField(t *testing.T) {
 		"MaxOutput":    {MaxOutput: -1},
 		"MaxResult":    {MaxResult: -1},
 		"MaxDepth":     {MaxDepth: 10_001},
+		"Preload":      {Preload: []string{""}},
 	} {
 		_, err := pyexec.New(c)
 		var e *pyexec.ConfigError
@@ -723,6 +724,32 @@ func TestConfigErrorsNameTheField(t *testing.T) {
 		assert.Equal(t, field, e.Field)
 		assert.Contains(t, err.Error(), "Config."+field)
 	}
+}
+
+func TestPreload(t *testing.T) {
+	_, err := pyexec.New(pyexec.Config{Preload: []string{"json", "no_such_module"}})
+	require.ErrorContains(t, err, "Config.Preload: importing no_such_module")
+	ex := open(t, pyexec.Config{Preload: []string{"json", "xml.dom", "decimal"}})
+	for range 3 {
+		assert.Equal(t, []any{true, true, true}, run(t, ex, "import sys; [m in sys.modules for m in ('json', 'xml.dom', 'decimal')]").Value)
+		res := run(t, ex, "import json; json.dumps = None")
+		assert.Equal(t, []string{"json.dumps: <function object> -> None"}, texts(res.Changes))
+		assert.Equal(t, "[1]", run(t, ex, "import json; json.dumps([1])").Value)
+		require.NoError(t, ex.Recycle(ctx))
+	}
+}
+
+func TestErrorsMatchByPythonType(t *testing.T) {
+	ex := open(t, pyexec.Config{})
+	_, err := ex.Execute(ctx, "import json\nclass Mine(LookupError): pass\ntry: json.loads('{')\nexcept ValueError as e: raise Mine from e", nil)
+	for name, want := range map[string]bool{
+		"Mine": true, "LookupError": true, "Exception": true, "BaseException": true,
+		"json.decoder.JSONDecodeError": true, "ValueError": true, // the cause
+		"KeyError": false, "Min": false, "": false,
+	} {
+		assert.Equal(t, want, errors.Is(err, pyexec.ErrType(name)), name)
+	}
+	assert.EqualError(t, pyexec.ErrType("KeyError"), "pyexec: a Python KeyError")
 }
 
 // 64 goroutines call, recycle and close at once: every call ends in its own result or a typed error.

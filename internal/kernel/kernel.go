@@ -10,9 +10,9 @@ extern char *pyexecHostGetenv(char *name);
 
 static inline pyexec_kernel *
 start(uint64_t cache_entries, uint64_t cache_bytes, uint64_t max_output, uint64_t max_result, uint32_t max_depth,
-      pyexec_failure *failure)
+      const char *preload, pyexec_failure *failure)
 {
-    pyexec_config c = {cache_entries, cache_bytes, max_output, max_result, max_depth,
+    pyexec_config c = {cache_entries, cache_bytes, max_output, max_result, max_depth, preload,
                        (char *(*)(const char *))pyexecHostGetenv};
     return pyexec_start(&c, failure);
 }
@@ -24,6 +24,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"unsafe"
 
@@ -35,10 +36,11 @@ var ErrInUse = errors.New("an in-process interpreter is already in use")
 
 // Config bounds what a Kernel keeps; all fields must be set.
 type Config struct {
-	CacheEntries, CacheBytes uint64 // compiled snippets, and bytes of their source
-	MaxOutput                uint64 // bytes of stdout, and of stderr, of one call
-	MaxResult                uint64 // bytes of encoded variables of one call
-	MaxDepth                 uint32 // nesting of values, either way
+	CacheEntries, CacheBytes uint64   // compiled snippets, and bytes of their source
+	MaxOutput                uint64   // bytes of stdout, and of stderr, of one call
+	MaxResult                uint64   // bytes of encoded variables of one call
+	MaxDepth                 uint32   // nesting of values, either way
+	Preload                  []string // modules to import at each start
 }
 
 // Kernel is an initialised interpreter. It implements engine.Worker.
@@ -52,8 +54,10 @@ func Start(c Config) (*Kernel, error) {
 		return nil, ErrInUse
 	}
 	var failure C.pyexec_failure
+	preload := C.CString(strings.Join(c.Preload, "\n"))
+	defer C.free(unsafe.Pointer(preload))
 	k := C.start(C.uint64_t(c.CacheEntries), C.uint64_t(c.CacheBytes), C.uint64_t(c.MaxOutput),
-		C.uint64_t(c.MaxResult), C.uint32_t(c.MaxDepth), &failure)
+		C.uint64_t(c.MaxResult), C.uint32_t(c.MaxDepth), preload, &failure)
 	if k == nil {
 		inUse.Store(false)
 		return nil, fmt.Errorf("starting Python: %s", C.GoString(&failure.message[0]))

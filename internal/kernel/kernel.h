@@ -24,6 +24,7 @@ typedef struct {
     uint64_t max_output;    /* bytes of stdout, and of stderr, kept of one call */
     uint64_t max_result;    /* bytes of encoded variables of one call */
     uint32_t max_depth;     /* nesting of values, either way */
+    const char *preload;    /* modules to import at each start, a line each; copied */
     /* The host's own view of an environment variable: malloc'ed, or NULL if unset. NULL where there is no host. */
     char *(*host_getenv)(const char *name);
 } pyexec_config;

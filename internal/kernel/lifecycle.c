@@ -118,8 +118,29 @@ make_namespace(pyexec_kernel *k)
     return 0;
 }
 
+/* Config.Preload: what is imported now belongs to the baseline, and may pin the interpreter as any import. */
 static int
-prepare(pyexec_kernel *k)
+preload(pyexec_kernel *k, pyexec_failure *f)
+{
+    char what[128];
+    k->started = true;
+    for (const char *p = k->config.preload == NULL ? "" : k->config.preload; *p != '\0';) {
+        size_t n = strcspn(p, "\n");
+        PyObject *name = PyUnicode_DecodeUTF8(p, (Py_ssize_t)n, NULL);          /* new */
+        PyObject *module = name == NULL ? NULL : PyImport_Import(name); /* new */
+        Py_XDECREF(name);
+        if (module == NULL) {
+            snprintf(what, sizeof what, "Config.Preload: importing %.*s", (int)(n < 80 ? n : 80), p);
+            return fail_exception(f, what);
+        }
+        Py_DECREF(module);
+        p += n + (p[n] == '\n');
+    }
+    return 0;
+}
+
+static int
+prepare(pyexec_kernel *k, pyexec_failure *f)
 {
     PyObject *threading = PyImport_ImportModule("threading"); /* new: its main thread is to be this one */
     PyObject *warnings = PyImport_ImportModule("warnings");   /* new: rows of the reset table are in it */
@@ -142,7 +163,7 @@ prepare(pyexec_kernel *k)
         k->atexit_clear == NULL) {
         return -1;
     }
-    if (pyexec_guard_init(k) < 0 || pyexec_output_install(k) < 0 || pyexec_gc_init(k) < 0) {
+    if (pyexec_guard_init(k) < 0 || pyexec_output_install(k) < 0 || preload(k, f) < 0 || pyexec_gc_init(k) < 0) {
         return -1;
     }
     return pyexec_reset_init(k);
@@ -214,8 +235,10 @@ start_interpreter(pyexec_kernel *k, pyexec_failure *f)
         return -1;
     }
     k->interp = PyInterpreterState_Get();
-    if (!pyexec_attach_adopt(k) || prepare(k) < 0) {
-        fail_exception(f, "preparing the interpreter");
+    if (!pyexec_attach_adopt(k) || prepare(k, f) < 0) {
+        if (PyErr_Occurred()) {
+            fail_exception(f, "preparing the interpreter");
+        }
         finalize(k);
         return -1;
     }
@@ -247,7 +270,9 @@ typedef struct {
 static void
 configure(pyexec_kernel *k, const pyexec_config *config)
 {
+    free((char *)k->config.preload);
     k->config = *config;
+    k->config.preload = strdup(config->preload == NULL ? "" : config->preload);
     k->out.max = k->err.max = (size_t)config->max_output;
 }
 
@@ -261,6 +286,7 @@ free_kernel(pyexec_kernel *k)
     pyexec_buf_free(&k->err.buf);
     pyexec_buf_free(&k->trace.buf);
     free(k->codes.chains);
+    free((char *)k->config.preload);
     free(k);
 }
 
@@ -281,9 +307,15 @@ do_start(void *arg)
         free(k->codes.chains);
         configure(k, op->config);
         op->result = pyexec_codes_init(k);
+        if (op->result == 0) {
+            op->result = preload(k, op->failure);
+        }
         purge(k);
         pyexec_detach(k);
         op->k = k;
+        if (op->result < 0) {
+            dormant = k;
+        }
         return;
     }
     if (Py_IsInitialized()) {
