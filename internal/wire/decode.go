@@ -201,27 +201,22 @@ func (r *reader) list(info byte, n uint64) ([]any, error) {
 	return list, err
 }
 
-// mapping is a map[string]any if all keys are text, and else a Dict.
+// mapping is a map[string]any if all keys are text, and else a Dict. It is known only at the end which, and decoding
+// a second time would double the work at each level of nesting.
 func (r *reader) mapping(info byte, n uint64) (any, error) {
-	before, depth := r.b, r.depth
-	m := make(map[string]any, min(n, uint64(len(r.b))))
-	errOther := errors.New("a key is no text")
-	err := r.items(info, n, func(int) error {
-		if len(r.b) == 0 || r.b[0]>>5 != majorText {
-			return errOther
-		}
-		key, err := r.text()
-		if err != nil {
-			return err
-		}
-		m[key], err = r.value()
-		return err
-	})
-	if err == errOther { //nolint:errorlint // made above, and never wrapped
-		r.b, r.depth = before, depth
-		return r.dict(info, n)
+	d, err := r.dict(info, n)
+	if err != nil {
+		return nil, err
 	}
-	return m, err
+	m := make(map[string]any, len(d))
+	for _, it := range d {
+		key, ok := it.Key.(string)
+		if !ok {
+			return d, nil
+		}
+		m[key] = it.Value
+	}
+	return m, nil
 }
 
 func (r *reader) dict(info byte, n uint64) (Dict, error) {
