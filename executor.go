@@ -60,6 +60,12 @@ type Config struct {
 	// their import changes in the interpreter belongs to what is reset to. One that cannot be imported makes New fail.
 	Preload []string
 
+	// Keep names what a snippet may leave behind although Reset is ResetAll, as Change.State names it: an attribute of a
+	// module ("re._cache", "pricing.rates"), which stands for what is in it, too, or a module ("pricing"), which stands for
+	// all of it and may then also be imported with changed interpreter state (sys.path, say) and stay. The rows of the
+	// reset table that are no part of a module, such as os.environ, cannot be kept. Recycling still ends what was kept.
+	Keep []string
+
 	// Logger gets the few messages that have no caller to go to: a recycle that failed, a Close that has to wait.
 	// Nil: slog.Default.
 	Logger *slog.Logger
@@ -143,6 +149,7 @@ func New(config Config) (*Executor, error) {
 		MaxResult:    uint64(config.MaxResult),
 		MaxDepth:     uint32(config.MaxDepth),
 		Preload:      config.Preload,
+		Keep:         config.Keep,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("pyexec: %w", err)
@@ -205,6 +212,11 @@ func (c *Config) fill() error {
 	for _, name := range c.Preload {
 		if name == "" || strings.ContainsAny(name, "\n\x00") {
 			return &ConfigError{Field: "Preload", Value: fmt.Sprintf("%q", c.Preload), Reason: "a name in it is no module's"}
+		}
+	}
+	for _, name := range c.Keep {
+		if name == "" || strings.ContainsAny(name, "\n\x00") {
+			return &ConfigError{Field: "Keep", Value: fmt.Sprintf("%q", c.Keep), Reason: "a name in it is no name of a state"}
 		}
 	}
 	if c.Logger == nil {

@@ -297,7 +297,7 @@ func openPrepared(t *testing.T, mode pyexec.ResetMode) *pyexec.Executor {
 	t.Setenv("PYEXEC_TEST", "value")
 	runtime.LockOSThread() // some rows are of the thread; with ResetNone they show only there
 	t.Cleanup(runtime.UnlockOSThread)
-	ex := open(t, pyexec.Config{Reset: mode, RecycleEvery: pyexec.RecycleNever})
+	ex := open(t, pyexec.Config{Reset: mode, RecycleEvery: pyexec.RecycleNever, Keep: []string{"keep"}})
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "keep.py"), []byte("KEEP = "+strconv.Quote(dir)+keepModule+"modules_were = modules()\n"), 0o600))
 	_, err := ex.Execute(ctx, "import sys\nsys.modules.pop('keep', None)\n"+prepare, pyexec.Vars{"directory": dir})

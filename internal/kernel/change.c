@@ -21,6 +21,23 @@ pyexec_bury(pyexec_kernel *k, PyObject *v)
     }
 }
 
+/* Config.Keep: a name there stands for itself and for all that is in it. */
+bool
+pyexec_keeps(pyexec_kernel *k, PyObject *name)
+{
+    const char *keep = k->config.keep;
+    const char *s = keep == NULL || *keep == '\0' ? NULL : PyUnicode_AsUTF8(name);
+    PyErr_Clear();
+    for (const char *p = keep; s != NULL && *p != '\0';) {
+        size_t n = strcspn(p, "\n");
+        if (strncmp(p, s, n) == 0 && (s[n] == '\0' || s[n] == '.' || s[n] == '[')) {
+            return true;
+        }
+        p += n + (p[n] == '\n');
+    }
+    return false;
+}
+
 void
 pyexec_taint(pyexec_kernel *k, const char *format, ...)
 {

@@ -216,6 +216,44 @@ pyexec_opcode_calls(uint8_t op)
     }
 }
 
+/* ---- the dict of a class ---- */
+static inline PyObject * /* new */
+pyexec_type_dict(PyTypeObject *type)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    return PyType_GetDict(type);
+#else
+    return Py_XNewRef(type->tp_dict);
+#endif
+}
+
+static inline PyObject * /* borrowed: the interpreter keeps it for as long as it lives */
+pyexec_static_type_dict(PyTypeObject *type)
+{
+    PyObject *dict = pyexec_type_dict(type);
+    Py_XDECREF(dict);
+    return dict;
+}
+
+static inline bool
+pyexec_has_instance_dict(PyObject *v)
+{
+    return _PyObject_GetDictPtr(v) != NULL;
+}
+
+/* 1 and a new reference, or 0: the object is gone */
+static inline int
+pyexec_weakref_get(PyObject *ref, PyObject **v)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    return PyWeakref_GetRef(ref, v);
+#else
+    PyObject *o = PyWeakref_GetObject(ref); /* borrowed */
+    *v = o == Py_None ? NULL : Py_XNewRef(o);
+    return *v != NULL;
+#endif
+}
+
 /* ---- re-initialisation (RATIONALE.md, "Why not always initialise again?") ----
  * What Py_FinalizeEx + Py_InitializeFromConfig in one process is worth, as measured:
  * 3.11: sound while only modules built into the interpreter's core are loaded; leaks with others.

@@ -10,9 +10,9 @@ extern char *pyexecHostGetenv(char *name);
 
 static inline pyexec_kernel *
 start(uint64_t cache_entries, uint64_t cache_bytes, uint64_t max_output, uint64_t max_result, uint32_t max_depth,
-      const char *preload, pyexec_failure *failure)
+      const char *preload, const char *keep, pyexec_failure *failure)
 {
-    pyexec_config c = {cache_entries, cache_bytes, max_output, max_result, max_depth, preload,
+    pyexec_config c = {cache_entries, cache_bytes, max_output, max_result, max_depth, preload, keep,
                        (char *(*)(const char *))pyexecHostGetenv};
     return pyexec_start(&c, failure);
 }
@@ -41,6 +41,7 @@ type Config struct {
 	MaxResult                uint64   // bytes of encoded variables of one call
 	MaxDepth                 uint32   // nesting of values, either way
 	Preload                  []string // modules to import at each start
+	Keep                     []string // names of what may persist
 }
 
 // Kernel is an initialised interpreter. It implements engine.Worker.
@@ -56,8 +57,10 @@ func Start(c Config) (*Kernel, error) {
 	var failure C.pyexec_failure
 	preload := C.CString(strings.Join(c.Preload, "\n"))
 	defer C.free(unsafe.Pointer(preload))
+	keep := C.CString(strings.Join(c.Keep, "\n"))
+	defer C.free(unsafe.Pointer(keep))
 	k := C.start(C.uint64_t(c.CacheEntries), C.uint64_t(c.CacheBytes), C.uint64_t(c.MaxOutput),
-		C.uint64_t(c.MaxResult), C.uint32_t(c.MaxDepth), preload, &failure)
+		C.uint64_t(c.MaxResult), C.uint32_t(c.MaxDepth), preload, keep, &failure)
 	if k == nil {
 		inUse.Store(false)
 		return nil, fmt.Errorf("starting Python: %s", C.GoString(&failure.message[0]))

@@ -25,6 +25,7 @@ typedef struct {
     uint64_t max_result;    /* bytes of encoded variables of one call */
     uint32_t max_depth;     /* nesting of values, either way */
     const char *preload;    /* modules to import at each start, a line each; copied */
+    const char *keep;       /* names of what may persist, a line each; copied */
     /* The host's own view of an environment variable: malloc'ed, or NULL if unset. NULL where there is no host. */
     char *(*host_getenv)(const char *name);
 } pyexec_config;
@@ -255,41 +256,58 @@ int pyexec_guard_init(pyexec_kernel *k);
 void pyexec_guard_threads(bool refuse); /* while true no thread can be started */
 
 /* watch.c: signals that cost nearly nothing while nothing changes. */
-enum { PYEXEC_MAX_LISTS = 32, PYEXEC_MAX_SLOTS = 8 };
-
 typedef struct {
     PyObject *dict; /* owned */
 #ifdef PYEXEC_DICT_VERSIONS
     uint64_t version;
 #endif
-} pyexec_watched;
+} pyexec_watched_dict;
 
 typedef struct {
-    size_t ndicts, dicts_cap, nlists;
-    pyexec_watched *dicts;
+    PyListObject *list;   /* owned */
+    PyTupleObject *items; /* owned: what it held */
+} pyexec_watched_list;
+
+typedef struct {
+    PySetObject *set;  /* owned */
+    setentry *entries; /* its table as it was */
+    Py_ssize_t fill, used, mask;
+} pyexec_watched_set;
+
+typedef struct {
+    PyObject **at;   /* in an object that whoever watches keeps alive */
+    PyObject *value; /* owned, may be NULL: what was there */
+} pyexec_watched_slot;
+
+typedef struct {
+    pyexec_watched_dict *dicts;
+    pyexec_watched_list *lists;
+    pyexec_watched_set *sets;
+    pyexec_watched_slot *slots;
+    size_t ndicts, nlists, nsets, nslots;
+    size_t dicts_cap, lists_cap, sets_cap, slots_cap;
 #ifdef PYEXEC_DICT_WATCHERS
     int watcher; /* id */
 #endif
-    struct {
-        PyListObject *list;   /* owned */
-        PyTupleObject *items; /* owned: what it held */
-    } lists[PYEXEC_MAX_LISTS];
-    struct {
-        PyObject **at;   /* in an object that the row's state keeps alive */
-        PyObject *value; /* owned: what was there */
-    } slots[PYEXEC_MAX_SLOTS];
-    size_t nslots;
     char **environ_base; /* the C environ as it was */
     char **environ_items;
     size_t environ_n;
 } pyexec_watch;
 
-Py_ssize_t pyexec_watch_dict(pyexec_kernel *k, PyObject *dict); /* its index, or -1 */
+/* Each begins to watch and returns an index, or -1. To accept is to take what is there now for unchanged. */
+Py_ssize_t pyexec_watch_dict(pyexec_kernel *k, PyObject *dict);
 bool pyexec_watch_dict_changed(pyexec_kernel *k, size_t index);
 void pyexec_watch_dict_accept(pyexec_kernel *k, size_t index);
-bool pyexec_watch_dicts_quiet(pyexec_kernel *k);
-int pyexec_watch_list(pyexec_kernel *k, PyObject *list, PyObject *items);
-int pyexec_watch_slot(pyexec_kernel *k, PyObject **at);
+Py_ssize_t pyexec_watch_list(pyexec_kernel *k, PyObject *list, PyObject *items);
+bool pyexec_watch_list_changed(pyexec_kernel *k, size_t index);
+int pyexec_watch_list_accept(pyexec_kernel *k, size_t index, PyObject *items);
+Py_ssize_t pyexec_watch_set(pyexec_kernel *k, PyObject *set);
+bool pyexec_watch_set_changed(pyexec_kernel *k, size_t index);
+int pyexec_watch_set_accept(pyexec_kernel *k, size_t index);
+Py_ssize_t pyexec_watch_slot(pyexec_kernel *k, PyObject **at);
+bool pyexec_watch_slot_changed(pyexec_kernel *k, size_t index);
+void pyexec_watch_slot_accept(pyexec_kernel *k, size_t index);
+bool pyexec_watch_objects_quiet(pyexec_kernel *k); /* true: no dict, list, set or slot that is watched has changed */
 bool pyexec_watch_quiet(pyexec_kernel *k);         /* true: nothing that is watched has changed */
 bool pyexec_watch_environ_quiet(pyexec_kernel *k); /* the C environ alone */
 int pyexec_watch_environ(pyexec_kernel *k);        /* take the C environ as it is now for unchanged */
@@ -324,6 +342,8 @@ void pyexec_reset_after(pyexec_kernel *k);
 /* change.c: what rows say of what they found. */
 void pyexec_taint(pyexec_kernel *k, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+bool pyexec_keeps(pyexec_kernel *k, PyObject *name); /* Config.Keep names it, or what it is in */
+
 /* To be called with what a row is about to drop. If the state has changed back each time so far, it is never released:
  * its finalizers, which must be what changes it, then do not run. */
 void pyexec_bury(pyexec_kernel *k, PyObject *v); /* borrowed, may be NULL */
@@ -338,10 +358,70 @@ PyObject *pyexec_loader(pyexec_kernel *k); /* new: the __loader__ of namespaces 
 void pyexec_saw_linecache(pyexec_kernel *k, PyObject *module);
 int pyexec_linecache_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
 
+/* find.c */
+int pyexec_find(pyexec_kernel *k, PyObject *name, PyObject *dict); /* what hangs on the module of that name and dict */
+int pyexec_find_skip(pyexec_kernel *k, PyObject *v);               /* leave v to a row of its own */
+
+/* row_objects.c */
+enum {
+    PYEXEC_DICT,
+    PYEXEC_ODICT,
+    PYEXEC_INSTANCE,
+    PYEXEC_LIST,
+    PYEXEC_SET,
+    PYEXEC_DEQUE,
+    PYEXEC_BYTEARRAY,
+    PYEXEC_CELL,
+    PYEXEC_CACHE
+};
+
+typedef struct {
+    PyObject *name, *object, *contents; /* owned; contents is what was in it when its module was pristine */
+    size_t watch, slot;                 /* in k->watch, in the array of its kind; slot: where an instance has its dict */
+    uint8_t kind;
+    bool dirty; /* the snippet had changed it before the import that is under way began */
+} pyexec_object;
+
+typedef struct {
+    pyexec_object *items;
+    size_t n, cap, nodd;
+    PyObject *seen; /* owned dict: address -> object */
+} pyexec_objects;
+
+int pyexec_object_track(pyexec_kernel *k, uint8_t kind, PyObject *name, PyObject *object, PyObject *dict);
+bool pyexec_objects_odd_quiet(pyexec_kernel *k);
+bool pyexec_objects_mark_dirty(pyexec_kernel *k); /* as an import begins; true: something was changed */
+int pyexec_objects_adopt(pyexec_kernel *k);       /* as it ends: what it changed that was not dirty, stays */
+int pyexec_objects_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+void pyexec_objects_clear(pyexec_kernel *k);
+
+/* row_classes.c */
+enum { PYEXEC_OF_TYPE, PYEXEC_OF_FUNCTION, PYEXEC_OF_MODULE };
+
+typedef struct {
+    uint8_t kind;
+    PyObject *object;   /* borrowed, valid while ref says so */
+    PyObject *ref;      /* owned: a weak reference to it */
+    PyObject *name;     /* owned: of the attribute */
+    PyObject *old;      /* owned: what it was; NULL: it was not there */
+    PyObject *contents; /* owned: what was in it, if it is a dict */
+} pyexec_undo;
+
+typedef struct {
+    pyexec_undo *items;
+    uint32_t *index; /* hash table of places in items, from 1 on; 0 is free */
+    size_t n, cap, mask;
+} pyexec_undos;
+
+int pyexec_classes_snapshot(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+int pyexec_classes_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+void pyexec_classes_clear(pyexec_kernel *k);
+
 /* row_modules.c */
 typedef struct {
     PyObject *name, *dict, *copy; /* owned; copy is what the dict held when the module was pristine */
     size_t watch;                 /* the dict's index in watch.dicts */
+    bool dirty;                   /* the snippet had changed it before the import that is under way began */
 } pyexec_module;
 
 typedef struct {
@@ -349,12 +429,15 @@ typedef struct {
     size_t n, cap, table_watch;
     PyObject *table, *copy;  /* owned: sys.modules, and what it held */
     PyObject *find_and_load; /* owned: importlib's own */
+    PyObject *again;         /* owned list: names to import once more, when all is clean */
+    PyObject *unfound;       /* owned set: those of them that are not found then */
     int depth;               /* of imports under way */
 } pyexec_modules;
 
 int pyexec_modules_snapshot(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
 int pyexec_modules_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
 int pyexec_sys_modules_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+void pyexec_modules_import_again(pyexec_kernel *k);
 void pyexec_modules_clear(pyexec_kernel *k);
 
 /* row_settings.c */
@@ -397,6 +480,7 @@ struct pyexec_kernel {
     PyInterpreterState *interp;
     bool gc_enabled; /* what the snippet wants */
     bool started;    /* the baseline is taken: what happens now is a snippet's doing */
+    uint64_t natives; /* C modules loaded so far that cannot be loaded again */
     char pinned[64]; /* the C module, if any, that forbids to finalise */
 
     /* captured before any snippet ran, so that none can put its own in their place; all owned */
@@ -415,6 +499,9 @@ struct pyexec_kernel {
     pyexec_watch watch;
     pyexec_row_state rows[PYEXEC_MAX_ROWS];
     pyexec_modules modules;
+    pyexec_objects objects;
+    pyexec_undos undos;
+    PyObject *str_module, *type_dict; /* owned: "__module__", and what is in type.__dict__ */
     pyexec_settings settings;
     PyObject *line_cache; /* linecache.cache, once there is one; owned */
     size_t line_cache_watch;

@@ -271,7 +271,9 @@ static void
 configure(pyexec_kernel *k, const pyexec_config *config)
 {
     free((char *)k->config.preload);
+    free((char *)k->config.keep);
     k->config = *config;
+    k->config.keep = strdup(config->keep == NULL ? "" : config->keep);
     k->config.preload = strdup(config->preload == NULL ? "" : config->preload);
     k->out.max = k->err.max = (size_t)config->max_output;
 }
@@ -287,6 +289,7 @@ free_kernel(pyexec_kernel *k)
     pyexec_buf_free(&k->trace.buf);
     free(k->codes.chains);
     free((char *)k->config.preload);
+    free((char *)k->config.keep);
     free(k);
 }
 

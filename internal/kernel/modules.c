@@ -51,7 +51,7 @@ is_sound(const char *name)
 void
 pyexec_saw_import(pyexec_kernel *k, PyObject *args)
 {
-    if (k->pinned[0] != '\0' || !k->started || !PyTuple_Check(args) || PyTuple_GET_SIZE(args) < 2) {
+    if (!k->started || !PyTuple_Check(args) || PyTuple_GET_SIZE(args) < 2) {
         return;
     }
     PyObject *module = PyTuple_GET_ITEM(args, 0), *file = PyTuple_GET_ITEM(args, 1); /* borrowed */
@@ -64,6 +64,9 @@ pyexec_saw_import(pyexec_kernel *k, PyObject *args)
     PyErr_Clear();
     bool ours = path != NULL && strstr(path, "/lib-dynload/") != NULL; /* of the standard library */
     if ((file != Py_None && !(ours && is_sound(name))) || (is_builtin(name) && !is_sound(name))) {
-        snprintf(k->pinned, sizeof k->pinned, "%s", name);
+        k->natives++;
+        if (k->pinned[0] == '\0') {
+            snprintf(k->pinned, sizeof k->pinned, "%s", name);
+        }
     }
 }

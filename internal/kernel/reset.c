@@ -44,11 +44,18 @@ const pyexec_row pyexec_rows[] = {
      "SystemExit is raised in them; one that has not ended after 200 ms taints", "a compare", IN_PLACE " or tainted"},
     {"sys.modules", NULL, NULL, NULL, pyexec_sys_modules_restore, "the version of the dict",
      "entries get their modules back; modules that imports loaded stay", "a compare", IN_PLACE},
+    {"classes", NULL, NULL, pyexec_classes_snapshot, pyexec_classes_restore,
+     "the slots through which attributes of classes and functions are set are pyexec's",
+     "each attribute is set to what it was before the snippet's first assignment", "a compare", IN_PLACE},
     /* last: rows above bind their own attributes again, and report them better */
     {"modules", NULL, NULL, pyexec_modules_snapshot, pyexec_modules_restore,
      "the versions (3.11) or watchers of the dicts of all modules, also those the snippet imported",
      "each attribute is bound to what it was bound to when the module was loaded", "3.11: a compare per module; 3.12+: a flag",
      IN_PLACE},
+    {"objects", NULL, NULL, NULL, pyexec_objects_restore,
+     "3.11: the versions of dicts; 3.12+: watchers; pointer compares of the items of lists and sets",
+     "containers, instances, closure cells and caches that hang on modules get back what was in them",
+     "3.11: a compare per dict; all: a compare per item of lists and sets", IN_PLACE},
 };
 
 enum { ROWS = sizeof pyexec_rows / sizeof *pyexec_rows, ROUNDS = 4 };
@@ -90,7 +97,9 @@ pyexec_reset_clear(pyexec_kernel *k)
     }
     Py_CLEAR(k->environ_vars);
     Py_CLEAR(k->line_cache);
+    pyexec_classes_clear(k);
     pyexec_modules_clear(k);
+    pyexec_objects_clear(k);
     pyexec_watch_clear(k);
 }
 
@@ -110,6 +119,7 @@ pyexec_reset_after(pyexec_kernel *k)
     const pyexec_row *last = NULL;
     for (int round = 0; round < ROUNDS; round++) {
         if (pyexec_watch_quiet(k)) {
+            pyexec_modules_import_again(k);
             return;
         }
         last = NULL;
@@ -129,6 +139,7 @@ pyexec_reset_after(pyexec_kernel *k)
         pyexec_watch_accept(k);
         if (last == NULL) {
             k->burying = false;
+            pyexec_modules_import_again(k);
             return;
         }
         pyexec_gc_collect(k); /* what only the changed state had kept alive */

@@ -49,10 +49,8 @@ pyexec_list_snapshot(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *
     if (s->contents == NULL) {
         return -1;
     }
-    if (pyexec_watch_list(k, s->object, s->contents) < 0) {
-        return -1;
-    }
-    return pyexec_watch_dict(k, s->owner) < 0 ? -1 : 0;
+    /* where it is bound, the row of all modules watches */
+    return pyexec_find_skip(k, s->object) < 0 || pyexec_watch_list(k, s->object, s->contents) < 0 ? -1 : 0;
 }
 
 static bool

@@ -13,6 +13,7 @@
 #include <string.h>
 
 static const char CAPSULE[] = "pyexec.kernel";
+enum { MAX_UNFOUND = 4096 }; /* names that need not be tried again each time */
 
 static int
 track(pyexec_kernel *k, PyObject *name, PyObject *module)
@@ -44,8 +45,8 @@ track(pyexec_kernel *k, PyObject *name, PyObject *module)
         Py_XDECREF(copy);
         return -1;
     }
-    m->items[m->n++] = (pyexec_module){Py_NewRef(name), Py_NewRef(dict), copy, (size_t)watch};
-    return 0;
+    m->items[m->n++] = (pyexec_module){Py_NewRef(name), Py_NewRef(dict), copy, (size_t)watch, false};
+    return pyexec_find(k, name, dict);
 }
 
 static bool
@@ -95,39 +96,90 @@ adopt_new(pyexec_kernel *k, PyObject *before /* may be NULL */)
     return result;
 }
 
-/* Take over what an import did to modules that were loaded before it. */
+/* As an import begins: remember what the snippet has changed so far. True if it has changed anything that the import
+ * could see: then what it loads may not be what a clean interpreter would load. */
+static bool
+mark_dirty(pyexec_kernel *k)
+{
+    PyThreadState *t = PyThreadState_GET();
+    bool other = k->undos.n > 0 || t->c_traceobj != NULL || t->c_profileobj != NULL || pyexec_has_foreign_threads(k);
+    if (pyexec_watch_objects_quiet(k) && pyexec_objects_odd_quiet(k)) {
+        return other;
+    }
+    for (size_t i = 0; i < k->modules.n; i++) {
+        k->modules.items[i].dirty = pyexec_watch_dict_changed(k, k->modules.items[i].watch);
+    }
+    pyexec_objects_mark_dirty(k);
+    return true;
+}
+
+/* Of a module that the snippet had changed before the import, only submodules are surely the import's doing. */
 static void
-adopt_changed(pyexec_kernel *k, bool all)
+adopt_submodules(pyexec_kernel *k, pyexec_module *m)
+{
+    PyObject *key = NULL, *value = NULL; /* borrowed */
+    Py_ssize_t pos = 0;
+    while (PyDict_Next(m->dict, &pos, &key, &value)) {
+        if (!PyModule_Check(value) || !PyUnicode_CheckExact(key)) {
+            continue;
+        }
+        PyObject *full = PyUnicode_FromFormat("%U.%U", m->name, key);                              /* new */
+        PyObject *known = full == NULL ? NULL : PyDict_GetItemWithError(k->modules.copy, full); /* borrowed */
+        if (known == value && PyDict_SetItem(m->copy, key, value) < 0) {
+            PyErr_Clear();
+        }
+        Py_XDECREF(full);
+    }
+    PyErr_Clear();
+}
+
+/* Take over what an import did to modules that were loaded before it. */
+static int
+adopt_changed(pyexec_kernel *k)
 {
     for (size_t i = 0; i < k->modules.n; i++) {
         pyexec_module *m = &k->modules.items[i];
         if (!pyexec_watch_dict_changed(k, m->watch)) {
             continue;
         }
-        if (all) {
-            PyObject *copy = PyDict_Copy(m->dict); /* new */
-            if (copy != NULL) {
-                Py_SETREF(m->copy, copy);
-                pyexec_watch_dict_accept(k, m->watch);
-            }
-            PyErr_Clear();
+        if (m->dirty) {
+            adopt_submodules(k, m);
             continue;
         }
-        /* The snippet had changed something before it imported: only submodules are surely the import's doing. */
-        PyObject *key = NULL, *value = NULL; /* borrowed */
-        Py_ssize_t pos = 0;
-        while (PyDict_Next(m->dict, &pos, &key, &value)) {
-            if (!PyModule_Check(value) || !PyUnicode_CheckExact(key)) {
-                continue;
-            }
-            PyObject *full = PyUnicode_FromFormat("%U.%U", m->name, key);                              /* new */
-            PyObject *known = full == NULL ? NULL : PyDict_GetItemWithError(k->modules.copy, full); /* borrowed */
-            if (known == value && PyDict_SetItem(m->copy, key, value) < 0) {
-                PyErr_Clear();
-            }
-            Py_XDECREF(full);
+        PyObject *copy = PyDict_Copy(m->dict); /* new */
+        if (copy == NULL) {
+            return -1;
         }
+        Py_SETREF(m->copy, copy);
+        pyexec_watch_dict_accept(k, m->watch);
+    }
+    return pyexec_objects_adopt(k);
+}
+
+static void
+import_again(pyexec_kernel *k, PyObject *name)
+{
+    if (k->modules.again == NULL) {
+        k->modules.again = PyList_New(0); /* new */
+    }
+    if (k->modules.again == NULL || !PyUnicode_CheckExact(name) || PyList_Append(k->modules.again, name) < 0) {
         PyErr_Clear();
+    }
+}
+
+/* An import that began clean leaves its modules, which are part of the baseline from then on. One that did not may have
+ * loaded anything: its modules are dropped at the end, and then imported again. But a C module cannot be loaded twice,
+ * and what Config.Keep names is to stay. */
+static void
+import_ended(pyexec_kernel *k, PyObject *name, bool clean, bool native, PyObject *before)
+{
+    if (!clean && !native && !(PyUnicode_CheckExact(name) && pyexec_keeps(k, name))) {
+        import_again(k, name);
+        return;
+    }
+    if (adopt_new(k, before) < 0 || adopt_changed(k) < 0) {
+        PyErr_Clear();
+        pyexec_taint(k, "out of memory while a module was imported");
     }
 }
 
@@ -139,29 +191,26 @@ find_and_load(PyObject *self, PyObject *const *args, Py_ssize_t n)
         return NULL;
     }
     pyexec_modules *m = &k->modules;
-    bool outermost = m->depth == 0;
-    bool quiet = false;
-    PyObject *before = NULL;
-    if (outermost) {
-        quiet = pyexec_watch_dicts_quiet(k);
-        before = PyDict_Copy(m->table); /* new */
-        if (before == NULL) {
-            return NULL;
-        }
+    if (m->depth > 0 || n < 1) {
+        return PyObject_Vectorcall(m->find_and_load, args, (size_t)n, NULL);
     }
+    PyObject *before = PyDict_Copy(m->table); /* new */
+    if (before == NULL) {
+        return NULL;
+    }
+    bool clean = !mark_dirty(k);
+    uint64_t natives = k->natives;
+    bool collects = PyGC_Disable(); /* nor does a finalizer of the snippet's run in between */
     m->depth++;
     PyObject *module = PyObject_Vectorcall(m->find_and_load, args, (size_t)n, NULL); /* new */
     m->depth--;
-    if (outermost) {
-        PyObject *exc = pyexec_take_exception(); /* new */
-        if (adopt_new(k, before) < 0) {
-            PyErr_Clear();
-            pyexec_taint(k, "out of memory while a module was imported");
-        }
-        adopt_changed(k, quiet);
-        pyexec_restore_exception(exc); /* stolen */
-        Py_DECREF(before);
+    PyObject *exc = pyexec_take_exception(); /* new */
+    import_ended(k, args[0], clean, k->natives != natives, before);
+    if (collects) {
+        PyGC_Enable();
     }
+    pyexec_restore_exception(exc); /* stolen */
+    Py_DECREF(before);
     return module;
 }
 
@@ -193,7 +242,8 @@ pyexec_modules_snapshot(pyexec_kernel *k, const pyexec_row *row, pyexec_row_stat
     (void)s;
     k->modules.table = Py_XNewRef(PyImport_GetModuleDict());
     k->modules.copy = PyDict_New(); /* new */
-    if (k->modules.table == NULL || k->modules.copy == NULL || wrap_importlib(k) < 0 || adopt_new(k, NULL) < 0) {
+    if (k->modules.table == NULL || k->modules.copy == NULL || pyexec_find_skip(k, k->modules.table) < 0 ||
+        wrap_importlib(k) < 0 || adopt_new(k, NULL) < 0) {
         return -1;
     }
     Py_ssize_t watch = pyexec_watch_dict(k, k->modules.table);
@@ -217,6 +267,8 @@ pyexec_modules_clear(pyexec_kernel *k)
     }
     free(m->items);
     Py_CLEAR(m->find_and_load);
+    Py_CLEAR(m->again);
+    Py_CLEAR(m->unfound);
     Py_CLEAR(m->table);
     Py_CLEAR(m->copy);
     *m = (pyexec_modules){0};
@@ -268,6 +320,14 @@ restore_module(pyexec_kernel *k, pyexec_module *m)
         PyObject *is = PyDict_GetItemWithError(m->dict, key);
         if (PyUnicode_CheckExact(key) && PyUnicode_CompareWithASCIIString(key, "__warningregistry__") != 0) {
             PyObject *name = PyUnicode_FromFormat("%U.%U", m->name, key); /* new */
+            if (name != NULL && pyexec_keeps(k, name)) {
+                Py_DECREF(name);
+                if ((is != NULL ? PyDict_SetItem(m->copy, key, is) : PyDict_DelItem(m->copy, key)) < 0) {
+                    Py_DECREF(keys);
+                    return -1;
+                }
+                continue;
+            }
             if (name != NULL) {
                 pyexec_change_named(k, name);
                 pyexec_change_repr(k, was);
@@ -303,6 +363,14 @@ pyexec_modules_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state
     return changed;
 }
 
+/* Something that an import put there while `again` lists it. */
+static bool
+is_from_dirty_import(const pyexec_modules *m, PyObject *key, PyObject *v)
+{
+    return m->again != NULL && PyUnicode_CheckExact(key) && PyModule_Check(v) &&
+           PyDict_GetItemString(PyModule_GetDict(v), "__spec__") != NULL;
+}
+
 int
 pyexec_sys_modules_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s)
 {
@@ -321,12 +389,18 @@ pyexec_sys_modules_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_s
         PyObject *key = PyList_GET_ITEM(keys, i); /* borrowed, as the next two */
         PyObject *was = PyDict_GetItemWithError(m->copy, key);
         PyObject *is = PyDict_GetItemWithError(m->table, key);
+        if (was == NULL && is != NULL && is_from_dirty_import(m, key, is)) {
+            if (put_back(k, m->table, key, NULL) < 0) {
+                goto done;
+            }
+            continue; /* not the snippet's doing */
+        }
         if (PyDict_SetItem(before, key, was != NULL ? was : Py_None) < 0 ||
             PyDict_SetItem(after, key, is != NULL ? is : Py_None) < 0 || put_back(k, m->table, key, was) < 0) {
             goto done;
         }
     }
-    result = PyList_GET_SIZE(keys) > 0;
+    result = PyDict_GET_SIZE(before) > 0;
     if (result > 0) {
         pyexec_change_begin(k, row);
         pyexec_change_repr(k, before);
@@ -338,4 +412,40 @@ done:
     Py_XDECREF(before);
     Py_XDECREF(after);
     return result;
+}
+
+/* When all has been put back: what was imported in between is imported once more, so that it stays, as a clean
+ * interpreter has it. What only the snippet's changes made it find, is not found now. */
+void
+pyexec_modules_import_again(pyexec_kernel *k)
+{
+    pyexec_modules *m = &k->modules;
+    PyObject *again = m->again; /* owned here */
+    if (again == NULL) {
+        return;
+    }
+    m->again = NULL;
+    if (m->unfound == NULL) {
+        m->unfound = PySet_New(NULL); /* new */
+    }
+    bool out = k->out.open, err = k->err.open;
+    k->out.open = k->err.open = false; /* what the module prints, it has printed already */
+    for (Py_ssize_t i = 0; m->unfound != NULL && i < PyList_GET_SIZE(again); i++) {
+        PyObject *name = PyList_GET_ITEM(again, i); /* borrowed */
+        if (PySet_Contains(m->unfound, name) != 0 || PyDict_Contains(m->table, name) != 0) {
+            continue;
+        }
+        PyObject *module = PyImport_Import(name); /* new */
+        if (module == NULL) {
+            PyErr_Clear();
+            if (PySet_GET_SIZE(m->unfound) < MAX_UNFOUND && PySet_Add(m->unfound, name) < 0) {
+                PyErr_Clear();
+            }
+        }
+        Py_XDECREF(module);
+    }
+    PyErr_Clear();
+    k->out.open = out;
+    k->err.open = err;
+    Py_DECREF(again);
 }

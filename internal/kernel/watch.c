@@ -36,24 +36,32 @@ on_dict(PyDict_WatchEvent event, PyObject *dict, PyObject *key, PyObject *value)
 }
 #endif
 
+/* Room for one more of what is watched, and its index; NULL with an exception set if there is no memory. */
+static void *
+grow(void **array, size_t n, size_t *cap, size_t size)
+{
+    if (n == *cap) {
+        size_t more = *cap == 0 ? 64 : *cap * 2;
+        void *bigger = realloc(*array, more * size);
+        if (bigger == NULL) {
+            PyErr_NoMemory();
+            return NULL;
+        }
+        *array = bigger;
+        *cap = more;
+    }
+    return (char *)*array + n * size;
+}
+
+#define GROW(w, what) grow((void **)&(w)->what, (w)->n##what, &(w)->what##_cap, sizeof *(w)->what)
+
 Py_ssize_t
 pyexec_watch_dict(pyexec_kernel *k, PyObject *dict)
 {
     pyexec_watch *w = &k->watch;
-    for (size_t i = 0; i < w->ndicts; i++) {
-        if (w->dicts[i].dict == dict) {
-            return (Py_ssize_t)i;
-        }
-    }
-    if (w->ndicts == w->dicts_cap) {
-        size_t cap = w->dicts_cap == 0 ? 128 : w->dicts_cap * 2;
-        pyexec_watched *dicts = realloc(w->dicts, cap * sizeof *dicts);
-        if (dicts == NULL) {
-            PyErr_NoMemory();
-            return -1;
-        }
-        w->dicts = dicts;
-        w->dicts_cap = cap;
+    pyexec_watched_dict *d = GROW(w, dicts);
+    if (d == NULL) {
+        return -1;
     }
 #ifdef PYEXEC_DICT_WATCHERS
     if (w->ndicts == 0) {
@@ -66,9 +74,9 @@ pyexec_watch_dict(pyexec_kernel *k, PyObject *dict)
         return -1;
     }
 #else
-    w->dicts[w->ndicts].version = pyexec_dict_version(dict);
+    d->version = pyexec_dict_version(dict);
 #endif
-    w->dicts[w->ndicts].dict = Py_NewRef(dict);
+    d->dict = Py_NewRef(dict);
     return (Py_ssize_t)w->ndicts++;
 }
 
@@ -101,48 +109,148 @@ pyexec_watch_dict_accept(pyexec_kernel *k, size_t index)
 #endif
 }
 
-bool
-pyexec_watch_dicts_quiet(pyexec_kernel *k)
+static bool
+dicts_quiet(const pyexec_watch *w)
 {
 #ifdef PYEXEC_DICT_WATCHERS
-    (void)k;
+    (void)w;
     return changed_count == 0;
 #else
     /* no branch for each: the loads then overlap */
     uint64_t differs = 0;
-    const pyexec_watched *end = k->watch.dicts + k->watch.ndicts;
-    for (const pyexec_watched *w = k->watch.dicts; w < end; w++) {
-        differs |= pyexec_dict_version(w->dict) ^ w->version;
+    for (const pyexec_watched_dict *d = w->dicts, *end = d + w->ndicts; d < end; d++) {
+        differs |= pyexec_dict_version(d->dict) ^ d->version;
     }
     return differs == 0;
 #endif
 }
 
-int
+Py_ssize_t
 pyexec_watch_list(pyexec_kernel *k, PyObject *list, PyObject *items)
 {
-    pyexec_watch *w = &k->watch;
-    if (w->nlists == PYEXEC_MAX_LISTS) {
-        PyErr_SetString(PyExc_SystemError, "pyexec: PYEXEC_MAX_LISTS is too small");
+    pyexec_watched_list *l = GROW(&k->watch, lists);
+    if (l == NULL) {
         return -1;
     }
-    w->lists[w->nlists].list = (PyListObject *)Py_NewRef(list);
-    w->lists[w->nlists].items = (PyTupleObject *)Py_NewRef(items);
-    w->nlists++;
-    return 0;
+    l->list = (PyListObject *)Py_NewRef(list);
+    l->items = (PyTupleObject *)Py_NewRef(items);
+    return (Py_ssize_t)k->watch.nlists++;
+}
+
+static inline bool
+list_changed(const pyexec_watched_list *l)
+{
+    Py_ssize_t n = PyTuple_GET_SIZE(l->items);
+    return PyList_GET_SIZE(l->list) != n ||
+           (n > 0 && memcmp(l->list->ob_item, l->items->ob_item, (size_t)n * sizeof(PyObject *)) != 0);
+}
+
+bool
+pyexec_watch_list_changed(pyexec_kernel *k, size_t index)
+{
+    return list_changed(&k->watch.lists[index]);
 }
 
 int
-pyexec_watch_slot(pyexec_kernel *k, PyObject **at)
+pyexec_watch_list_accept(pyexec_kernel *k, size_t index, PyObject *items)
 {
-    pyexec_watch *w = &k->watch;
-    if (at == NULL || w->nslots == PYEXEC_MAX_SLOTS) {
-        PyErr_SetString(PyExc_SystemError, "pyexec: nothing to watch, or PYEXEC_MAX_SLOTS is too small");
+    Py_SETREF(k->watch.lists[index].items, (PyTupleObject *)Py_NewRef(items));
+    return 0;
+}
+
+Py_ssize_t
+pyexec_watch_set(pyexec_kernel *k, PyObject *set)
+{
+    pyexec_watched_set *s = GROW(&k->watch, sets);
+    if (s == NULL) {
         return -1;
     }
-    w->slots[w->nslots].at = at;
-    w->slots[w->nslots++].value = Py_NewRef(*at);
+    *s = (pyexec_watched_set){.set = (PySetObject *)set};
+    if (pyexec_watch_set_accept(k, k->watch.nsets) < 0) {
+        return -1;
+    }
+    Py_INCREF(set);
+    return (Py_ssize_t)k->watch.nsets++;
+}
+
+static inline bool
+set_changed(const pyexec_watched_set *s)
+{
+    return s->set->used != s->used || s->set->fill != s->fill || s->set->mask != s->mask ||
+           memcmp(s->set->table, s->entries, (size_t)(s->mask + 1) * sizeof(setentry)) != 0;
+}
+
+bool
+pyexec_watch_set_changed(pyexec_kernel *k, size_t index)
+{
+    return set_changed(&k->watch.sets[index]);
+}
+
+int
+pyexec_watch_set_accept(pyexec_kernel *k, size_t index)
+{
+    pyexec_watched_set *s = &k->watch.sets[index];
+    size_t size = (size_t)(s->set->mask + 1) * sizeof(setentry);
+    setentry *entries = realloc(s->entries, size);
+    if (entries == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    memcpy(entries, s->set->table, size);
+    s->entries = entries;
+    s->fill = s->set->fill;
+    s->used = s->set->used;
+    s->mask = s->set->mask;
     return 0;
+}
+
+Py_ssize_t
+pyexec_watch_slot(pyexec_kernel *k, PyObject **at)
+{
+    pyexec_watched_slot *s = at == NULL ? NULL : GROW(&k->watch, slots);
+    if (s == NULL) {
+        return -1;
+    }
+    *s = (pyexec_watched_slot){at, Py_XNewRef(*at)};
+    return (Py_ssize_t)k->watch.nslots++;
+}
+
+bool
+pyexec_watch_slot_changed(pyexec_kernel *k, size_t index)
+{
+    return *k->watch.slots[index].at != k->watch.slots[index].value;
+}
+
+void
+pyexec_watch_slot_accept(pyexec_kernel *k, size_t index)
+{
+    pyexec_watched_slot *s = &k->watch.slots[index];
+    Py_XSETREF(s->value, Py_XNewRef(*s->at));
+}
+
+bool
+pyexec_watch_objects_quiet(pyexec_kernel *k)
+{
+    const pyexec_watch *w = &k->watch;
+    if (!dicts_quiet(w)) {
+        return false;
+    }
+    for (const pyexec_watched_list *l = w->lists, *end = l + w->nlists; l < end; l++) {
+        if (list_changed(l)) {
+            return false;
+        }
+    }
+    for (const pyexec_watched_set *s = w->sets, *end = s + w->nsets; s < end; s++) {
+        if (set_changed(s)) {
+            return false;
+        }
+    }
+    for (const pyexec_watched_slot *s = w->slots, *end = s + w->nslots; s < end; s++) {
+        if (*s->at != s->value) {
+            return false;
+        }
+    }
+    return true;
 }
 
 bool
@@ -162,23 +270,8 @@ pyexec_watch_environ_quiet(pyexec_kernel *k)
 bool
 pyexec_watch_quiet(pyexec_kernel *k)
 {
-    pyexec_watch *w = &k->watch;
-    if (!pyexec_watch_dicts_quiet(k)) {
-        return false;
-    }
-    for (size_t i = 0; i < w->nlists; i++) {
-        Py_ssize_t n = PyTuple_GET_SIZE(w->lists[i].items);
-        if (PyList_GET_SIZE(w->lists[i].list) != n ||
-            (n > 0 && memcmp(w->lists[i].list->ob_item, w->lists[i].items->ob_item, (size_t)n * sizeof(void *)) != 0)) {
-            return false;
-        }
-    }
-    for (size_t i = 0; i < w->nslots; i++) {
-        if (*w->slots[i].at != w->slots[i].value) {
-            return false;
-        }
-    }
-    return pyexec_settings_quiet(k) && pyexec_watch_environ_quiet(k);
+    return pyexec_settings_quiet(k) && pyexec_watch_environ_quiet(k) && k->undos.n == 0 &&
+           pyexec_watch_objects_quiet(k) && pyexec_objects_odd_quiet(k);
 }
 
 int
@@ -238,14 +331,21 @@ pyexec_watch_clear(pyexec_kernel *k)
     for (size_t i = 0; i < w->ndicts; i++) {
         Py_CLEAR(w->dicts[i].dict);
     }
-    free(w->dicts);
     for (size_t i = 0; i < w->nlists; i++) {
         Py_CLEAR(w->lists[i].list);
         Py_CLEAR(w->lists[i].items);
     }
+    for (size_t i = 0; i < w->nsets; i++) {
+        Py_CLEAR(w->sets[i].set);
+        free(w->sets[i].entries);
+    }
     for (size_t i = 0; i < w->nslots; i++) {
         Py_CLEAR(w->slots[i].value);
     }
+    free(w->dicts);
+    free(w->lists);
+    free(w->sets);
+    free(w->slots);
     free(w->environ_items);
     *w = (pyexec_watch){0};
 }

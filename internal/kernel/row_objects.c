@@ -1,0 +1,441 @@
+/* row_objects.c: containers, instances, closure cells and caches of modules, as find.c found them.
+ *
+ * Each is copied when its module is pristine, and put back in place: the object stays the same, so that nobody who holds it
+ * can tell. What an import changes in those of modules loaded before belongs to the import, as in row_modules.c. */
+#include "compat.h"
+
+#include "kernel.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static PyObject * /* new */
+items_of_set(PyObject *set)
+{
+    PySetObject *s = (PySetObject *)set;
+    PyObject *items = PyTuple_New(s->used); /* new */
+    Py_ssize_t n = 0;
+    for (Py_ssize_t i = 0; items != NULL && i <= s->mask; i++) {
+        /* a deleted entry has a hash of -1, which no key has */
+        if (s->table[i].key != NULL && s->table[i].hash != -1) {
+            PyTuple_SET_ITEM(items, n++, Py_NewRef(s->table[i].key));
+        }
+    }
+    return items;
+}
+
+static PyObject * /* new: what is in the object now */
+contents_of(uint8_t kind, PyObject *v)
+{
+    PyObject *dict = NULL, *items = NULL;
+    switch (kind) {
+    case PYEXEC_DICT:
+        return PyDict_Copy(v);
+    case PYEXEC_ODICT:
+        dict = PyObject_CallMethod((PyObject *)&PyODict_Type, "items", "O", v); /* new */
+        items = dict == NULL ? NULL : PySequence_Tuple(dict);                        /* new */
+        Py_XDECREF(dict);
+        return items;
+    case PYEXEC_INSTANCE:
+        dict = PyObject_GenericGetDict(v, NULL); /* new */
+        items = dict == NULL ? NULL : PyDict_Copy(dict);
+        Py_XDECREF(dict);
+        return items;
+    case PYEXEC_LIST:
+        return PyList_AsTuple(v);
+    case PYEXEC_SET:
+        return items_of_set(v);
+    case PYEXEC_DEQUE:
+        return PySequence_Tuple(v);
+    case PYEXEC_BYTEARRAY:
+        return PyBytes_FromStringAndSize(PyByteArray_AS_STRING(v), PyByteArray_GET_SIZE(v));
+    default: /* PYEXEC_CELL: the watched slot has it; PYEXEC_CACHE: nothing is the best content */
+        return Py_NewRef(Py_None);
+    }
+}
+
+int
+pyexec_object_track(pyexec_kernel *k, uint8_t kind, PyObject *name, PyObject *object, PyObject *dict)
+{
+    pyexec_objects *o = &k->objects;
+    Py_ssize_t watch = 0, slot = 0;
+    if (o->n == o->cap) {
+        size_t cap = o->cap == 0 ? 256 : o->cap * 2;
+        pyexec_object *items = realloc(o->items, cap * sizeof *items);
+        if (items == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        o->items = items;
+        o->cap = cap;
+    }
+    PyObject *contents = contents_of(kind, object); /* new */
+    if (contents == NULL) {
+        return -1;
+    }
+    switch (kind) {
+    case PYEXEC_INSTANCE:
+        slot = pyexec_watch_slot(k, _PyObject_GetDictPtr(object));
+        /* fall through */
+    case PYEXEC_DICT:
+    case PYEXEC_ODICT:
+    case PYEXEC_CACHE:
+        watch = pyexec_watch_dict(k, dict);
+        break;
+    case PYEXEC_LIST:
+        watch = pyexec_watch_list(k, object, contents);
+        break;
+    case PYEXEC_SET:
+        watch = pyexec_watch_set(k, object);
+        break;
+    case PYEXEC_CELL:
+        watch = pyexec_watch_slot(k, &((PyCellObject *)object)->ob_ref);
+        break;
+    default:
+        o->nodd++;
+        break;
+    }
+    if (watch < 0 || slot < 0) {
+        Py_DECREF(contents);
+        return -1;
+    }
+    o->items[o->n++] =
+        (pyexec_object){Py_NewRef(name), Py_NewRef(object), contents, (size_t)watch, (size_t)slot, kind, false};
+    return 0;
+}
+
+static bool
+same_deque(PyObject *deque, PyObject *items)
+{
+    Py_ssize_t n = PyTuple_GET_SIZE(items);
+    bool same = PyObject_Size(deque) == n;
+    for (Py_ssize_t i = 0; same && i < n; i++) {
+        PyObject *v = PySequence_GetItem(deque, i); /* new */
+        same = v == PyTuple_GET_ITEM(items, i);
+        Py_XDECREF(v);
+    }
+    PyErr_Clear();
+    return same;
+}
+
+static bool
+changed(pyexec_kernel *k, const pyexec_object *o)
+{
+    switch (o->kind) {
+    case PYEXEC_INSTANCE:
+        return pyexec_watch_slot_changed(k, o->slot) || pyexec_watch_dict_changed(k, o->watch);
+    case PYEXEC_DICT:
+    case PYEXEC_ODICT:
+    case PYEXEC_CACHE:
+        return pyexec_watch_dict_changed(k, o->watch);
+    case PYEXEC_LIST:
+        return pyexec_watch_list_changed(k, o->watch);
+    case PYEXEC_SET:
+        return pyexec_watch_set_changed(k, o->watch);
+    case PYEXEC_CELL:
+        return pyexec_watch_slot_changed(k, o->watch);
+    case PYEXEC_DEQUE:
+        return !same_deque(o->object, o->contents);
+    default: /* PYEXEC_BYTEARRAY */
+        return PyByteArray_GET_SIZE(o->object) != PyBytes_GET_SIZE(o->contents) ||
+               memcmp(PyByteArray_AS_STRING(o->object), PyBytes_AS_STRING(o->contents),
+                      (size_t)PyBytes_GET_SIZE(o->contents)) != 0;
+    }
+}
+
+/* Of the few kinds that nothing cheaper notices. */
+bool
+pyexec_objects_odd_quiet(pyexec_kernel *k)
+{
+    for (size_t i = 0; k->objects.nodd > 0 && i < k->objects.n; i++) {
+        const pyexec_object *o = &k->objects.items[i];
+        if ((o->kind == PYEXEC_DEQUE || o->kind == PYEXEC_BYTEARRAY) && changed(k, o)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Take what is there now for what should be. */
+static int
+accept(pyexec_kernel *k, pyexec_object *o)
+{
+    PyObject *contents = contents_of(o->kind, o->object); /* new */
+    if (contents == NULL) {
+        return -1;
+    }
+    Py_SETREF(o->contents, contents);
+    switch (o->kind) {
+    case PYEXEC_INSTANCE:
+    case PYEXEC_DICT:
+    case PYEXEC_ODICT:
+    case PYEXEC_CACHE:
+        pyexec_watch_dict_accept(k, o->watch);
+        return 0;
+    case PYEXEC_LIST:
+        return pyexec_watch_list_accept(k, o->watch, contents);
+    case PYEXEC_SET:
+        return pyexec_watch_set_accept(k, o->watch);
+    case PYEXEC_CELL:
+        pyexec_watch_slot_accept(k, o->watch);
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+bool
+pyexec_objects_mark_dirty(pyexec_kernel *k)
+{
+    bool any = false;
+    for (size_t i = 0; i < k->objects.n; i++) {
+        k->objects.items[i].dirty = changed(k, &k->objects.items[i]);
+        any = any || k->objects.items[i].dirty;
+    }
+    return any;
+}
+
+int
+pyexec_objects_adopt(pyexec_kernel *k)
+{
+    for (size_t i = 0; i < k->objects.n; i++) {
+        pyexec_object *o = &k->objects.items[i];
+        bool dirty = o->dirty;
+        o->dirty = false;
+        if (!dirty && changed(k, o) && accept(k, o) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* ---- put back ---- */
+
+/* The same keys with the same values, in the same order? Compared by identity: no code of keys runs. */
+static bool
+same_dict(PyObject *a, PyObject *b)
+{
+    PyObject *ak = NULL, *av = NULL, *bk = NULL, *bv = NULL; /* borrowed */
+    Py_ssize_t i = 0, j = 0;
+    if (PyDict_GET_SIZE(a) != PyDict_GET_SIZE(b)) {
+        return false;
+    }
+    while (PyDict_Next(a, &i, &ak, &av) && PyDict_Next(b, &j, &bk, &bv)) {
+        if (ak != bk || av != bv) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void
+bury_values(pyexec_kernel *k, PyObject *dict)
+{
+    PyObject *key = NULL, *v = NULL; /* borrowed */
+    Py_ssize_t pos = 0;
+    while (k->burying && PyDict_Next(dict, &pos, &key, &v)) {
+        pyexec_bury(k, v);
+    }
+}
+
+static int
+fill_dict(pyexec_kernel *k, PyObject *dict, PyObject *contents)
+{
+    bury_values(k, dict);
+    PyDict_Clear(dict);
+    return PyDict_Update(dict, contents);
+}
+
+static int
+fill_odict(PyObject *dict, PyObject *contents)
+{
+    PyObject *r = PyObject_CallMethod((PyObject *)&PyODict_Type, "clear", "O", dict); /* new */
+    Py_XDECREF(r);
+    int result = r == NULL ? -1 : 0;
+    for (Py_ssize_t i = 0; result == 0 && i < PyTuple_GET_SIZE(contents); i++) {
+        PyObject *pair = PyTuple_GET_ITEM(contents, i); /* borrowed */
+        result = PyODict_SetItem(dict, PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1));
+    }
+    return result;
+}
+
+static int
+fill_set(PyObject *set, PyObject *contents)
+{
+    int result = PySet_Clear(set);
+    for (Py_ssize_t i = 0; result == 0 && i < PyTuple_GET_SIZE(contents); i++) {
+        result = PySet_Add(set, PyTuple_GET_ITEM(contents, i));
+    }
+    return result;
+}
+
+static int
+fill_deque(PyObject *deque, PyObject *contents)
+{
+    PyObject *r = PyObject_CallMethod(deque, "clear", NULL); /* new */
+    Py_XDECREF(r);
+    r = r == NULL ? NULL : PyObject_CallMethod(deque, "extend", "O", contents); /* new */
+    Py_XDECREF(r);
+    return r == NULL ? -1 : 0;
+}
+
+static int
+empty_cache(PyObject *wrapper)
+{
+    PyObject *clear = PyObject_GetAttrString((PyObject *)Py_TYPE(wrapper), "cache_clear"); /* new */
+    PyObject *r = clear == NULL ? NULL : PyObject_CallOneArg(clear, wrapper);                    /* new */
+    Py_XDECREF(clear);
+    Py_XDECREF(r);
+    return r == NULL ? -1 : 0;
+}
+
+static int
+fill_instance(pyexec_kernel *k, pyexec_object *o, PyObject *dict)
+{
+    int result = 0;
+    if (pyexec_watch_slot_changed(k, o->slot)) {
+        PyObject *name = PyUnicode_InternFromString("__dict__"); /* new */
+        pyexec_bury(k, *k->watch.slots[o->slot].at);
+        result = name == NULL ? -1 : PyObject_GenericSetAttr(o->object, name, dict);
+        Py_XDECREF(name);
+    }
+    if (result == 0 && !same_dict(dict, o->contents)) {
+        result = fill_dict(k, dict, o->contents);
+    }
+    return result;
+}
+
+static int
+fill(pyexec_kernel *k, pyexec_object *o, PyObject *dict)
+{
+    switch (o->kind) {
+    case PYEXEC_DICT:
+        return fill_dict(k, o->object, o->contents);
+    case PYEXEC_ODICT:
+        bury_values(k, o->object);
+        return fill_odict(o->object, o->contents);
+    case PYEXEC_INSTANCE:
+        return fill_instance(k, o, dict);
+    case PYEXEC_LIST:
+        return PyList_SetSlice(o->object, 0, PyList_GET_SIZE(o->object), o->contents);
+    case PYEXEC_SET:
+        return fill_set(o->object, o->contents);
+    case PYEXEC_DEQUE:
+        return fill_deque(o->object, o->contents);
+    case PYEXEC_BYTEARRAY:
+        if (PyByteArray_Resize(o->object, PyBytes_GET_SIZE(o->contents)) < 0) {
+            return -1;
+        }
+        memcpy(PyByteArray_AS_STRING(o->object), PyBytes_AS_STRING(o->contents), (size_t)PyBytes_GET_SIZE(o->contents));
+        return 0;
+    case PYEXEC_CACHE:
+        return empty_cache(o->object);
+    default: /* PYEXEC_CELL */
+        pyexec_bury(k, PyCell_GET(o->object));
+        return PyCell_Set(o->object, k->watch.slots[o->watch].value);
+    }
+}
+
+/* What a module keeps for itself is put back without a report: caches fill in the course of ordinary work. */
+static bool
+is_private(PyObject *name)
+{
+    PyObject *dot = PyUnicode_FromString("._");                                   /* new */
+    bool private = dot != NULL && PyUnicode_Contains(name, dot) == 1;
+    PyErr_Clear();
+    Py_XDECREF(dot);
+    return private;
+}
+
+static int
+report(pyexec_kernel *k, const pyexec_object *o, PyObject *now)
+{
+    if (o->kind == PYEXEC_CACHE || is_private(o->name)) {
+        return 0;
+    }
+    pyexec_change_named(k, o->name);
+    if (o->kind == PYEXEC_CELL) {
+        pyexec_change_repr(k, k->watch.slots[o->watch].value);
+        pyexec_change_repr(k, PyCell_GET(o->object));
+    }
+    else {
+        pyexec_change_repr(k, o->contents);
+        pyexec_change_repr(k, now);
+    }
+    return 1;
+}
+
+static int
+restore(pyexec_kernel *k, pyexec_object *o)
+{
+    int result = 0;
+    /* what an instance has for its dict now may be another one than that which is watched */
+    PyObject *dict = o->kind == PYEXEC_INSTANCE ? Py_NewRef(k->watch.dicts[o->watch].dict) : NULL; /* new */
+    PyObject *now = contents_of(o->kind, o->object);                                                    /* new */
+    if (now == NULL) {
+        result = -1;
+        goto done;
+    }
+    bool is_dict = o->kind == PYEXEC_DICT || o->kind == PYEXEC_INSTANCE;
+    if (is_dict && same_dict(now, o->contents) &&
+        (o->kind == PYEXEC_DICT || (!pyexec_watch_slot_changed(k, o->slot) && same_dict(dict, o->contents)))) {
+        goto done; /* what was changed has been changed back */
+    }
+    if (!is_dict && k->burying) {
+        pyexec_bury(k, now);
+    }
+    result = report(k, o, now);
+    if (fill(k, o, dict) < 0) {
+        result = -1;
+        goto done;
+    }
+    if (o->kind == PYEXEC_SET && pyexec_watch_set_accept(k, o->watch) < 0) { /* the same, but laid out otherwise */
+        result = -1;
+    }
+
+done:
+    Py_XDECREF(dict);
+    Py_XDECREF(now);
+    return result;
+}
+
+int
+pyexec_objects_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s)
+{
+    (void)row;
+    (void)s;
+    int result = 0;
+    for (size_t i = 0; i < k->objects.n; i++) {
+        pyexec_object *o = &k->objects.items[i];
+        if (!changed(k, o)) {
+            continue;
+        }
+        if (pyexec_keeps(k, o->name)) {
+            if (accept(k, o) < 0) {
+                return -1;
+            }
+            continue;
+        }
+        int rc = restore(k, o);
+        if (rc < 0) {
+            pyexec_taint(k, "%.200s could not be put back", PyUnicode_AsUTF8(o->name));
+            PyErr_Clear();
+        }
+        result |= rc != 0;
+    }
+    return result;
+}
+
+void
+pyexec_objects_clear(pyexec_kernel *k)
+{
+    pyexec_objects *o = &k->objects;
+    for (size_t i = 0; i < o->n; i++) {
+        Py_DECREF(o->items[i].name);
+        Py_DECREF(o->items[i].object);
+        Py_DECREF(o->items[i].contents);
+    }
+    free(o->items);
+    Py_CLEAR(o->seen);
+    *o = (pyexec_objects){0};
+}
