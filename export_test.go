@@ -34,3 +34,23 @@ func (e *Executor) SetRecycleEvery(n int) {
 	w.executions = 0
 	e.put(w)
 }
+
+// Confined says whether code is proven to need no reset.
+func (e *Executor) Confined(code string) (bool, error) {
+	w, err := e.acquire(context.Background())
+	if err != nil {
+		return false, err
+	}
+	defer e.put(w)
+	return w.worker.(*kernel.Kernel).Confined(code)
+}
+
+// CheckConfined has calls of confined code looked at all the same; one that changed something taints.
+func (e *Executor) CheckConfined(check bool) {
+	w, err := e.acquire(context.Background())
+	if err != nil {
+		panic(err) // closed: the test is wrong
+	}
+	defer e.put(w)
+	w.worker.(*kernel.Kernel).CheckConfined(check)
+}

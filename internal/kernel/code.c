@@ -195,62 +195,6 @@ may_end_in_expression(const char *code, const char *end)
     return !(p + 1 < end && p[0] == '=' && p[1] != '=');
 }
 
-/* ---- can the code do anything but compute? ----
- * A formula like `price * (1 + rate)` calls nothing, imports nothing, and assigns to nothing but its own names: it works
- * on what it was given, which is plain data, and on constants. So it cannot change the interpreter, nor leave garbage, and
- * need not be looked after. It may also call, as in `round(sum(prices), 2)`, if no name in it is a builtin but for those
- * below: whatever it gets hold of is then data of built-in types, or one of these. In doubt the answer is no. */
-static const char *const computing[] = {
-    "abs", "all", "any", "bin", "bool", "bytes", "chr", "complex", "dict", "divmod", "enumerate", "float", "frozenset",
-    "hex", "int", "len", "list", "max", "min", "oct", "ord", "pow", "range", "repr", "reversed", "round", "set", "slice",
-    "sorted", "str", "sum", "tuple", "zip",
-};
-
-static bool
-names_compute(PyObject *object /* may be NULL */)
-{
-    PyCodeObject *code = (PyCodeObject *)object;
-    if (code == NULL) {
-        return true;
-    }
-    PyObject *builtins = PyEval_GetBuiltins(); /* borrowed */
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(code->co_names); i++) {
-        PyObject *name = PyTuple_GET_ITEM(code->co_names, i); /* borrowed */
-        bool known = false;
-        for (size_t j = 0; j < sizeof computing / sizeof *computing && !known; j++) {
-            known = PyUnicode_CompareWithASCIIString(name, computing[j]) == 0;
-        }
-        if (known) {
-            continue;
-        }
-        if (PyUnicode_READ_CHAR(name, 0) == '_' || PyDict_Contains(builtins, name) != 0) {
-            PyErr_Clear();
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool
-computes(PyObject *code /* may be NULL */, bool calls)
-{
-    if (code == NULL) {
-        return true;
-    }
-    bool result = true;
-    PyObject *bytes = PyCode_GetCode((PyCodeObject *)code); /* new */
-    if (bytes == NULL) {
-        PyErr_Clear();
-        return false;
-    }
-    const uint8_t *p = (const uint8_t *)PyBytes_AS_STRING(bytes);
-    for (Py_ssize_t i = 0; result && i + 1 < PyBytes_GET_SIZE(bytes); i += 2) {
-        result = pyexec_opcode_computes(p[i], p[i + 1]) || (calls && pyexec_opcode_calls(p[i]));
-    }
-    Py_DECREF(bytes);
-    return result;
-}
-
 /* A SyntaxError found after parsing has its line only if a file of that name exists; the line is here. */
 static void
 add_source_line(pyexec_code *c)
@@ -408,8 +352,7 @@ pyexec_code_get(pyexec_kernel *k, uint64_t hash, const char *name, size_t name_l
         pyexec_restore_exception(exc); /* stolen */
         return NULL;
     }
-    bool calls = names_compute(c->body) && names_compute(c->tail); /* of both: one can name what the other calls */
-    c->computes = computes(c->body, calls) && computes(c->tail, calls);
+    c->computes = pyexec_computes(c);
     while (t->count > 0 && (t->count >= k->config.cache_entries || t->bytes + code_len > k->config.cache_bytes)) {
         drop_oldest(t);
     }

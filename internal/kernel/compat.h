@@ -1,4 +1,5 @@
-/* compat.h: every difference between Python versions 3.11 to 3.15, and nothing else.
+/* compat.h: every difference between Python versions 3.11 to 3.15, and nothing else; those of the byte code are in
+ * opcodes.h, which belongs to it.
  *
  * A .c file of the kernel includes this header first and then kernel.h; no other file asks for PY_VERSION_HEX. */
 #ifndef PYEXEC_COMPAT_H
@@ -117,104 +118,6 @@ pyexec_long_from_big_endian(const uint8_t *in, size_t n)
 #if PY_VERSION_HEX >= 0x030D0000
 #define PYEXEC_TRACEBACK_IN_PYTHON 1
 #endif
-
-/* ---- byte code that can do nothing but compute (code.c) ---- */
-static inline bool
-pyexec_opcode_computes(uint8_t op, uint8_t arg)
-{
-    switch (op) {
-    case CACHE:
-    case RESUME:
-    case NOP:
-    case POP_TOP:
-    case COPY:
-    case SWAP:
-    case LOAD_CONST:
-    case LOAD_NAME:
-    case STORE_NAME:
-    case RETURN_VALUE:
-    case UNARY_NEGATIVE:
-    case UNARY_NOT:
-    case UNARY_INVERT:
-    case COMPARE_OP:
-    case CONTAINS_OP:
-    case IS_OP:
-    case BUILD_TUPLE:
-    case BUILD_LIST:
-    case BUILD_MAP:
-    case JUMP_FORWARD:
-#ifdef UNARY_POSITIVE
-    case UNARY_POSITIVE:
-#endif
-#ifdef BINARY_SUBSCR
-    case BINARY_SUBSCR:
-#endif
-#ifdef RETURN_CONST
-    case RETURN_CONST:
-#endif
-#ifdef LOAD_SMALL_INT
-    case LOAD_SMALL_INT:
-#endif
-#ifdef POP_JUMP_FORWARD_IF_FALSE
-    case POP_JUMP_FORWARD_IF_FALSE:
-    case POP_JUMP_FORWARD_IF_TRUE:
-#else
-    case POP_JUMP_IF_FALSE:
-    case POP_JUMP_IF_TRUE:
-#endif
-#ifdef TO_BOOL
-    case TO_BOOL:
-#endif
-#ifdef NOT_TAKEN
-    case NOT_TAKEN:
-#endif
-        return true;
-    case BINARY_OP: /* not in place: a += [a] changes a, and makes a cycle */
-        return arg < NB_INPLACE_ADD || arg > NB_INPLACE_XOR;
-    default:
-        return false;
-    }
-}
-
-/* Calls, and what formats values: they compute, too, if what they call does. */
-static inline bool
-pyexec_opcode_calls(uint8_t op)
-{
-    switch (op) {
-    case CALL:
-    case PUSH_NULL:
-    case BUILD_STRING:
-    case BUILD_SET:
-    case BUILD_SLICE:
-    case LIST_EXTEND:
-#ifdef PRECALL
-    case PRECALL:
-#endif
-#ifdef KW_NAMES
-    case KW_NAMES:
-#endif
-#ifdef CALL_KW
-    case CALL_KW:
-#endif
-#ifdef BUILD_CONST_KEY_MAP
-    case BUILD_CONST_KEY_MAP:
-#endif
-#ifdef BINARY_SLICE
-    case BINARY_SLICE:
-#endif
-#ifdef FORMAT_VALUE
-    case FORMAT_VALUE:
-#endif
-#ifdef FORMAT_SIMPLE
-    case FORMAT_SIMPLE:
-    case FORMAT_WITH_SPEC:
-    case CONVERT_VALUE:
-#endif
-        return true;
-    default:
-        return false;
-    }
-}
 
 /* ---- the dict of a class ---- */
 static inline PyObject * /* new */

@@ -157,6 +157,20 @@ func (k *Kernel) Close() {
 	inUse.Store(false)
 }
 
+// Confined says whether code is proven to reach nothing that outlives it, so that its calls need no reset. For tests.
+func (k *Kernel) Confined(code string) (bool, error) {
+	switch C.pyexec_is_confined(k.c, stringOf(code), C.size_t(len(code))) {
+	case 0:
+		return false, nil
+	case 1:
+		return true, nil
+	}
+	return false, errors.New("the code does not compile")
+}
+
+// CheckConfined has calls of confined code checked like any other; one that changed something taints. For tests.
+func (k *Kernel) CheckConfined(check bool) { C.pyexec_check_confined(k.c, C.bool(check)) }
+
 // BenchEval runs n bare PyEval_EvalCode of code, each with a fresh dict, in C, and returns the nanoseconds they took: the
 // limit of what any embedder can do.
 func (k *Kernel) BenchEval(code string, n int) (int64, error) {

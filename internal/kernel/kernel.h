@@ -95,6 +95,8 @@ const pyexec_reply *pyexec_run(pyexec_kernel *k, uint32_t flags, uint64_t hash, 
 size_t pyexec_row_count(void);
 void pyexec_row_describe(size_t i, pyexec_row_text *text);
 const char *pyexec_version(void);
+int pyexec_is_confined(pyexec_kernel *k, const char *code, size_t len); /* for tests; -1: it does not compile */
+void pyexec_check_confined(pyexec_kernel *k, bool check);               /* look for changes all the same, and taint */
 int64_t pyexec_bench_eval(pyexec_kernel *k, const char *code, int64_t n); /* ns of n bare PyEval_EvalCode, or -1 */
 
 /* ---------------------------------------------------------------- among the kernel's files; GIL held -------------- */
@@ -210,6 +212,8 @@ typedef struct pyexec_code {
     PyObject *body;     /* code of all statements but a last expression; NULL if there are none */
     PyObject *tail;     /* code of the last expression; NULL if the last statement is none */
     bool computes;      /* it can do nothing but compute: nothing of the interpreter is changed, or left behind */
+    int8_t confined;    /* 1: it can reach nothing that outlives it; -1: it may; 0: not known yet */
+    uint8_t tries;      /* to find out */
 } pyexec_code;
 
 typedef struct {
@@ -223,6 +227,53 @@ int pyexec_codes_init(pyexec_kernel *k);
 void pyexec_codes_clear(pyexec_kernel *k, bool release); /* release: the code objects' interpreter still lives */
 pyexec_code *pyexec_code_get(pyexec_kernel *k, uint64_t hash, const char *name, size_t name_len, const char *code,
                              size_t code_len); /* borrowed, or NULL with an exception set */
+
+/* compute.c */
+bool pyexec_computes(const pyexec_code *c);
+
+/* confine.c: code that needs no reset. */
+typedef struct {
+    PyObject *names;    /* owned: dict whose keys are the attributes of types made in C */
+    PyObject *codecs;   /* owned: encodings._cache */
+    Py_ssize_t ncodecs; /* in it when the call began */
+    bool off;           /* Config.Keep names something that the proof relies on */
+    bool skip;          /* the call that runs needs no reset, as far as is known */
+    bool imported;      /* it loaded a module */
+    bool check;         /* for tests: look all the same */
+} pyexec_confine;
+
+void pyexec_confine_begin(pyexec_kernel *k, pyexec_code *c);
+bool pyexec_confine_end(pyexec_kernel *k); /* true: no reset is needed */
+
+/* confine_names.c: what confined code may name. */
+typedef struct {
+    const char *name;
+    bool core;          /* its functions return objects of built-in types alone, so that type() is harmless */
+    const char *listed; /* attributes, each between spaces; NULL: any of those that qualify */
+    const char *called; /* functions made in Python that may be called */
+    const char *caught; /* classes that may be named in an except clause */
+} pyexec_open_module;
+
+typedef enum {
+    PYEXEC_NOT_OPEN,
+    PYEXEC_NOT_LOADED,
+    PYEXEC_TO_HAVE,
+    PYEXEC_TO_CALL, /* and nothing else */
+    PYEXEC_TO_CATCH
+} pyexec_taken;
+
+extern const pyexec_open_module pyexec_open_modules[];
+int pyexec_confine_init(pyexec_kernel *k);
+void pyexec_confine_clear(pyexec_kernel *k);
+void pyexec_confine_configure(pyexec_kernel *k);
+const char *pyexec_confine_text(PyObject *name);
+bool pyexec_confine_is_dunder(const char *name);
+bool pyexec_confine_genuine(PyObject *builtins, const char *name); /* as CPython made it */
+bool pyexec_confine_builtin(PyObject *builtins, const char *name);
+bool pyexec_confine_binds(const char *name);
+bool pyexec_confine_attribute(pyexec_kernel *k, const char *name);
+const pyexec_open_module *pyexec_confine_module(const char *name);
+pyexec_taken pyexec_confine_take(pyexec_kernel *k, const pyexec_open_module *m, const char *name);
 
 /* errors.c: exceptions as records. */
 void pyexec_write_exception(pyexec_kernel *k, const char *name, const char *code, PyObject *exc); /* borrowed */
@@ -309,6 +360,7 @@ bool pyexec_watch_slot_changed(pyexec_kernel *k, size_t index);
 void pyexec_watch_slot_accept(pyexec_kernel *k, size_t index);
 bool pyexec_watch_objects_quiet(pyexec_kernel *k); /* true: no dict, list, set or slot that is watched has changed */
 bool pyexec_watch_quiet(pyexec_kernel *k);         /* true: nothing that is watched has changed */
+bool pyexec_watch_glance(pyexec_kernel *k);        /* the same, as far as a compare tells */
 bool pyexec_watch_environ_quiet(pyexec_kernel *k); /* the C environ alone */
 int pyexec_watch_environ(pyexec_kernel *k);        /* take the C environ as it is now for unchanged */
 void pyexec_watch_accept(pyexec_kernel *k);        /* take everything as it is now for unchanged */
@@ -497,6 +549,7 @@ struct pyexec_kernel {
 
     pyexec_codes codes;
     pyexec_watch watch;
+    pyexec_confine confine;
     pyexec_row_state rows[PYEXEC_MAX_ROWS];
     pyexec_modules modules;
     pyexec_objects objects;
@@ -512,6 +565,9 @@ struct pyexec_kernel {
 
     /* of the call that runs */
     const pyexec_code *running;
+    /* What it was given is of the types that decode.c makes of Go's plain data. To be set to false where an input is
+     * made that confined code could do more with: an object of a class made in Python, or a function of the host's. */
+    bool inputs_plain;
     pyexec_buf buf, skipped, changes;
     pyexec_capture out, err, trace;
     char taint[256];

@@ -163,7 +163,8 @@ prepare(pyexec_kernel *k, pyexec_failure *f)
         k->atexit_clear == NULL) {
         return -1;
     }
-    if (pyexec_guard_init(k) < 0 || pyexec_output_install(k) < 0 || preload(k, f) < 0 || pyexec_gc_init(k) < 0) {
+    if (pyexec_guard_init(k) < 0 || pyexec_output_install(k) < 0 || pyexec_confine_init(k) < 0 || preload(k, f) < 0 ||
+        pyexec_gc_init(k) < 0) {
         return -1;
     }
     return pyexec_reset_init(k);
@@ -181,6 +182,7 @@ release(pyexec_kernel *k)
                          &k->sys_stdout, &k->sys_stderr,  &k->empty_input,     &k->trace_output};
     pyexec_codes_clear(k, true);
     pyexec_reset_clear(k);
+    pyexec_confine_clear(k);
     k->graveyard = NULL; /* leaked on purpose */
     for (size_t i = 0; i < sizeof held / sizeof *held; i++) {
         Py_CLEAR(*held[i]);
@@ -274,6 +276,7 @@ configure(pyexec_kernel *k, const pyexec_config *config)
     free((char *)k->config.keep);
     k->config = *config;
     k->config.keep = strdup(config->keep == NULL ? "" : config->keep);
+    pyexec_confine_configure(k);
     k->config.preload = strdup(config->preload == NULL ? "" : config->preload);
     k->out.max = k->err.max = (size_t)config->max_output;
 }

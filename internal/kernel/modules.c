@@ -51,6 +51,7 @@ is_sound(const char *name)
 void
 pyexec_saw_import(pyexec_kernel *k, PyObject *args)
 {
+    k->confine.imported = true;
     if (!k->started || !PyTuple_Check(args) || PyTuple_GET_SIZE(args) < 2) {
         return;
     }

@@ -199,6 +199,10 @@ run(pyexec_kernel *k, const call *c, const pyexec_code *code, sections *at)
         status = PYEXEC_BAD_INPUT;
         goto done;
     }
+    if (k->confine.skip && !k->inputs_plain) {
+        k->confine.skip = false;
+        pyexec_reset_before(k);
+    }
     if (c->in != NULL && pyexec_output_input(k, c->in, c->in_len) < 0) {
         PyErr_Clear();
         goto done;
@@ -292,6 +296,8 @@ begin(pyexec_kernel *k)
     pyexec_buf_clear(&k->err.buf);
     k->out.cut = k->err.cut = false;
     k->out.open = k->err.open = true;
+    k->inputs_plain = true;
+    k->confine.skip = false;
     k->taint[0] = '\0';
     k->reply.flags = 0;
 }
@@ -321,7 +327,10 @@ pyexec_run(pyexec_kernel *k, uint32_t flags, uint64_t hash, const char *name, si
         k->reply.status = PYEXEC_OK;
     }
     else {
-        if (reset) {
+        if (reset && in == NULL && (k->reply.flags & PYEXEC_COMPILED) == 0) {
+            pyexec_confine_begin(k, code);
+        }
+        if (reset && !k->confine.skip) {
             pyexec_reset_before(k);
         }
         k->running = code;
@@ -331,7 +340,7 @@ pyexec_run(pyexec_kernel *k, uint32_t flags, uint64_t hash, const char *name, si
     if (look) {
         pyexec_gc_sweep(k);
     }
-    if (reset) {
+    if (reset && !pyexec_confine_end(k)) {
         pyexec_reset_after(k);
     }
     k->running = NULL;
@@ -342,6 +351,36 @@ pyexec_run(pyexec_kernel *k, uint32_t flags, uint64_t hash, const char *name, si
     }
     pyexec_detach(k);
     return &k->reply;
+}
+
+int
+pyexec_is_confined(pyexec_kernel *k, const char *source, size_t len)
+{
+    int result = -1;
+    if (k->interp == NULL || !pyexec_attach(k)) {
+        return -1;
+    }
+    begin(k);
+    k->gc_enabled = PyGC_Disable();
+    pyexec_code *code = pyexec_code_get(k, 0, "", 0, source, len); /* borrowed */
+    if (code != NULL) {
+        pyexec_confine_begin(k, code);
+        result = k->confine.skip;
+        k->confine.skip = false;
+    }
+    PyErr_Clear();
+    pyexec_reset_after(k); /* compiling can import */
+    if (k->gc_enabled) {
+        PyGC_Enable();
+    }
+    pyexec_detach(k);
+    return result;
+}
+
+void
+pyexec_check_confined(pyexec_kernel *k, bool check)
+{
+    k->confine.check = check;
 }
 
 /* The limit of what any embedder can do: compiled code, a fresh dict, nothing else. For bench_test.go. */

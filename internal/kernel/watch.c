@@ -254,6 +254,17 @@ pyexec_watch_objects_quiet(pyexec_kernel *k)
 }
 
 bool
+pyexec_watch_glance(pyexec_kernel *k)
+{
+#ifdef PYEXEC_DICT_WATCHERS
+    return dicts_quiet(&k->watch);
+#else
+    (void)k;
+    return true;
+#endif
+}
+
+bool
 pyexec_watch_environ_quiet(pyexec_kernel *k)
 {
     pyexec_watch *w = &k->watch;
