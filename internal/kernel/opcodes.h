@@ -101,8 +101,7 @@ pyexec_opcode_calls(uint8_t op)
 }
 
 /* ---- what an instruction does, for the proof in confine.c ----
- * Instructions that are not listed have no known meaning there, and from 3.15 on neither has an import, whose argument
- * then also says whether it is lazy. Where an argument holds more than an index, how it is packed is looked up in
+ * Instructions that are not listed have no known meaning there, nor have the lazy imports of 3.15. Where an argument holds more than an index, how it is packed is looked up in
  * CPython's Python/bytecodes.c; in a version that nobody has looked at, nothing is known. */
 typedef enum {
     PYEXEC_UNKNOWN,
@@ -131,6 +130,14 @@ typedef struct {
     pyexec_meaning second; /* some instructions are two in one; PYEXEC_UNKNOWN: not this one */
     int second_index;
 } pyexec_step;
+
+#if PY_VERSION_HEX >= 0x030F0000
+static inline bool
+pyexec_imports_lazily(void) /* also what is not marked `lazy` */
+{
+    return PyImport_GetLazyImportsMode() != PyImport_LAZY_NORMAL;
+}
+#endif
 
 /* From 3.13 on PUSH_NULL comes right after the function that is to be called, before only somewhere ahead of it. */
 #define PYEXEC_NULL_FOLLOWS_CALLEE (PY_VERSION_HEX >= 0x030D0000)
@@ -229,12 +236,14 @@ pyexec_opcode_step(uint8_t op, int arg)
     case LOAD_SPECIAL:
         return ONE(PYEXEC_WITH, 0);
 #endif
-#if PY_VERSION_HEX < 0x030F0000
     case IMPORT_NAME:
+#if PY_VERSION_HEX < 0x030F0000
         return ONE(PYEXEC_IMPORT, arg);
+#else
+        return ONE((arg & 1) != 0 || pyexec_imports_lazily() ? PYEXEC_UNKNOWN : PYEXEC_IMPORT, arg >> 2);
+#endif
     case IMPORT_FROM:
         return ONE(PYEXEC_IMPORT_FROM, arg);
-#endif
 #if PY_VERSION_HEX < 0x030C0000
     case LOAD_ATTR:
         return ONE(PYEXEC_LOAD_ATTR, arg);
