@@ -289,6 +289,7 @@ step(proof *p, scan *s, uint8_t op, pyexec_meaning meaning, int index)
     case PYEXEC_LOAD_ATTR:
     case PYEXEC_LOAD_METHOD:
     case PYEXEC_LOAD_SUPER_ATTR:
+        p->sets = p->sets || strcmp(name, "__init__") == 0; /* one made in Python sets those of what it is called with */
         return may_name_attribute(p, s, name, true) ? OWN : FOREIGN;
     case PYEXEC_STORE_ATTR:
         p->sets = true;
@@ -412,7 +413,6 @@ void
 pyexec_confine_begin(pyexec_kernel *k, pyexec_code *c)
 {
     k->confine.imported = false;
-    k->confine.ncodecs = PyDict_GET_SIZE(k->confine.codecs);
     k->confine.skip = c->confined >= 0 && is_proven(k, c);
 }
 
@@ -421,7 +421,7 @@ static bool
 went_astray(pyexec_kernel *k)
 {
     if (k->reply.status != PYEXEC_OK || k->err.buf.len != 0 || k->err.cut || k->confine.imported ||
-        PyDict_GET_SIZE(k->confine.codecs) != k->confine.ncodecs || PyThreadState_GET()->context != NULL) {
+        pyexec_watch_dict_changed(k, k->confine.codecs) || PyThreadState_GET()->context != NULL) {
         return true;
     }
     if (k->undos.n != 0 || !pyexec_watch_glance(k)) { /* attributes set of the snippet's own classes are noted, too */

@@ -261,19 +261,22 @@ pyexec_confine_configure(pyexec_kernel *k)
 int
 pyexec_confine_init(pyexec_kernel *k)
 {
+    int result = -1;
     PyObject *encodings = PyImport_ImportModule("encodings"); /* new */
-    k->confine.names = PyDict_New();
-    k->confine.codecs = encodings == NULL ? NULL : PyObject_GetAttrString(encodings, "_cache"); /* new */
-    Py_XDECREF(encodings);
-    if (k->confine.codecs == NULL || !PyDict_CheckExact(k->confine.codecs) || k->confine.names == NULL) {
-        return -1;
+    PyObject *codecs = encodings == NULL ? NULL : PyObject_GetAttrString(encodings, "_cache"); /* new */
+    Py_ssize_t watch = codecs == NULL || !PyDict_CheckExact(codecs) ? -1 : pyexec_watch_dict(k, codecs);
+    k->confine.names = PyDict_New(); /* new */
+    if (watch >= 0 && k->confine.names != NULL) {
+        k->confine.codecs = (size_t)watch;
+        result = add_names(k->confine.names, &PyBaseObject_Type);
     }
-    return add_names(k->confine.names, &PyBaseObject_Type);
+    Py_XDECREF(codecs);
+    Py_XDECREF(encodings);
+    return result;
 }
 
 void
 pyexec_confine_clear(pyexec_kernel *k)
 {
     Py_CLEAR(k->confine.names);
-    Py_CLEAR(k->confine.codecs);
 }

@@ -234,8 +234,7 @@ bool pyexec_computes(const pyexec_code *c);
 /* confine.c: code that needs no reset. */
 typedef struct {
     PyObject *names;    /* owned: dict whose keys are the attributes of types made in C */
-    PyObject *codecs;   /* owned: encodings._cache */
-    Py_ssize_t ncodecs; /* in it when the call began */
+    size_t codecs;      /* the index of encodings._cache in watch.dicts */
     bool off;           /* Config.Keep names something that the proof relies on */
     bool skip;          /* the call that runs needs no reset, as far as is known */
     bool imported;      /* it loaded a module */
