@@ -229,7 +229,7 @@ var escapes = map[string]string{
 	"class in tuple":     "import json\nfor c in (json.JSONDecodeError, KeyError): c.x = 1",
 	"class raised":       "import json\nclass A:\n    def f(self): self.x = 1\nraise json.JSONDecodeError('', '', 0)",
 	"class base":         "import json\nclass A(json.JSONDecodeError): pass\nsuper(A, A).__init__.x = 1",
-	"class init":   "import json\njson.JSONDecodeError.__init__(json.loads, '', '', 0)",
+	"class init":         "import json\njson.JSONDecodeError.__init__(json.loads, '', '', 0)",
 	"class caught":       "from json import JSONDecodeError\nJSONDecodeError.x = 1",
 	"class by type":      "import json\ntry:\n    json.loads('{')\nexcept ValueError as e:\n    type(e).x = 1",
 	"class by class":     "import json\ntry:\n    json.loads('{')\nexcept ValueError as e:\n    e.__class__.x = 1",

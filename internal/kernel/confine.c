@@ -421,10 +421,8 @@ static bool
 went_astray(pyexec_kernel *k)
 {
     if (k->reply.status != PYEXEC_OK || k->err.buf.len != 0 || k->err.cut || k->confine.imported ||
-        pyexec_watch_dict_changed(k, k->confine.codecs) || PyThreadState_GET()->context != NULL) {
-        return true;
-    }
-    if (k->undos.n != 0 || !pyexec_watch_glance(k)) { /* attributes set of the snippet's own classes are noted, too */
+        PyThreadState_GET()->context != NULL || !pyexec_watch_glance(k, k->confine.codecs) ||
+        k->undos.n != 0) { /* which has what is set of the snippet's own classes, too */
         return true;
     }
     if (k->confine.check && !(pyexec_watch_objects_quiet(k) && pyexec_objects_odd_quiet(k) &&

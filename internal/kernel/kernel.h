@@ -359,7 +359,7 @@ bool pyexec_watch_slot_changed(pyexec_kernel *k, size_t index);
 void pyexec_watch_slot_accept(pyexec_kernel *k, size_t index);
 bool pyexec_watch_objects_quiet(pyexec_kernel *k); /* true: no dict, list, set or slot that is watched has changed */
 bool pyexec_watch_quiet(pyexec_kernel *k);         /* true: nothing that is watched has changed */
-bool pyexec_watch_glance(pyexec_kernel *k);        /* the same, as far as a compare tells */
+bool pyexec_watch_glance(pyexec_kernel *k, size_t index); /* at that dict, or at all if a compare tells */
 bool pyexec_watch_environ_quiet(pyexec_kernel *k); /* the C environ alone */
 int pyexec_watch_environ(pyexec_kernel *k);        /* take the C environ as it is now for unchanged */
 void pyexec_watch_accept(pyexec_kernel *k);        /* take everything as it is now for unchanged */

@@ -254,13 +254,13 @@ pyexec_watch_objects_quiet(pyexec_kernel *k)
 }
 
 bool
-pyexec_watch_glance(pyexec_kernel *k)
+pyexec_watch_glance(pyexec_kernel *k, size_t index)
 {
 #ifdef PYEXEC_DICT_WATCHERS
+    (void)index;
     return dicts_quiet(&k->watch);
 #else
-    (void)k;
-    return true;
+    return !pyexec_watch_dict_changed(k, index);
 #endif
 }
 
