@@ -407,7 +407,7 @@ func TestPreload(t *testing.T) {
 	for range 3 {
 		assert.Equal(t, []any{true, true, true}, run(t, ex, "import sys; [m in sys.modules for m in ('json', 'xml.dom', 'decimal')]").Value)
 		res := run(t, ex, "import json; json.dumps = None")
-		assert.Equal(t, []string{"json.dumps: <function object> -> None"}, texts(res.Changes))
+		assert.Equal(t, []string{"json.dumps: <function dumps> -> None"}, texts(res.Changes))
 		assert.Equal(t, "[1]", run(t, ex, "import json; json.dumps([1])").Value)
 		require.NoError(t, ex.Recycle(ctx))
 	}

@@ -90,6 +90,31 @@ put_text(pyexec_buf *b, PyObject *v)
         pyexec_cbor_str(b, s);
         Py_DECREF(s);
     }
+    else if (PyLong_CheckExact(v) || PyFloat_CheckExact(v) || PyBool_Check(v)) {
+        PyObject *s = PyObject_Repr(v); /* new; runs no code but C */
+        if (s == NULL) { /* too many digits */
+            PyErr_Clear();
+            pyexec_cbor_text(b, "...");
+            return;
+        }
+        pyexec_cbor_str(b, s);
+        Py_DECREF(s);
+    }
+    else if (PyType_Check(v) || PyFunction_Check(v)) {
+        PyObject *name = PyType_Check(v) ? PyType_GetQualName((PyTypeObject *)v)
+                                         : Py_NewRef(((PyFunctionObject *)v)->func_qualname); /* new */
+        PyObject *s = name == NULL ? NULL
+                                   : PyUnicode_FromFormat("<%s %U>", PyType_Check(v) ? "class" : "function", name); /* new */
+        if (s == NULL) {
+            PyErr_Clear();
+            pyexec_cbor_text(b, "...");
+        }
+        else {
+            pyexec_cbor_str(b, s);
+        }
+        Py_XDECREF(s);
+        Py_XDECREF(name);
+    }
     else {
         const char *name = Py_TYPE(v)->tp_name;
         size_t n = strlen(name) < 200 ? strlen(name) : 200;

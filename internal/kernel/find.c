@@ -301,22 +301,25 @@ pyexec_find(pyexec_kernel *k, PyObject *name, PyObject *dict)
                                           "linecache.cache",                 "sys.modules",
                                           "threading._main_thread",          "atexit"};
     PyObject *key = NULL, *v = NULL; /* borrowed */
-    Py_ssize_t pos = 0;
     int result = 0;
-    while (result == 0 && PyDict_Next(dict, &pos, &key, &v)) {
-        bool skip = !PyUnicode_CheckExact(key);
-        for (size_t i = 0; i < sizeof skipped / sizeof *skipped && !skip; i++) {
-            skip = PyUnicode_CompareWithASCIIString(key, skipped[i]) == 0;
+    /* Classes and functions in the second round: what they share with the module is better known by its name there. */
+    for (int round = 0; round < 2; round++) {
+        Py_ssize_t pos = 0;
+        while (result == 0 && PyDict_Next(dict, &pos, &key, &v)) {
+            bool skip = !PyUnicode_CheckExact(key) || (PyType_Check(v) || PyFunction_Check(v)) != (round == 1);
+            for (size_t i = 0; i < sizeof skipped / sizeof *skipped && !skip; i++) {
+                skip = PyUnicode_CompareWithASCIIString(key, skipped[i]) == 0;
+            }
+            if (skip) {
+                continue;
+            }
+            PyObject *full = PyUnicode_FromFormat("%U.%U", name, key); /* new */
+            for (size_t i = 0; full != NULL && i < sizeof working / sizeof *working && !skip; i++) {
+                skip = PyUnicode_CompareWithASCIIString(full, working[i]) == 0;
+            }
+            result = full == NULL ? -1 : skip ? 0 : visit(k, full, v, 0);
+            Py_XDECREF(full);
         }
-        if (skip) {
-            continue;
-        }
-        PyObject *full = PyUnicode_FromFormat("%U.%U", name, key); /* new */
-        for (size_t i = 0; full != NULL && i < sizeof working / sizeof *working && !skip; i++) {
-            skip = PyUnicode_CompareWithASCIIString(full, working[i]) == 0;
-        }
-        result = full == NULL ? -1 : skip ? 0 : visit(k, full, v, 0);
-        Py_XDECREF(full);
     }
     return result;
 }

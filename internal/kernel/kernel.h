@@ -447,7 +447,7 @@ int pyexec_objects_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_s
 void pyexec_objects_clear(pyexec_kernel *k);
 
 /* row_classes.c */
-enum { PYEXEC_OF_TYPE, PYEXEC_OF_FUNCTION, PYEXEC_OF_MODULE };
+enum { PYEXEC_OF_TYPE, PYEXEC_OF_FUNCTION, PYEXEC_OF_OBJECT };
 
 typedef struct {
     uint8_t kind;

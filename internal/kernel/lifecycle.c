@@ -313,6 +313,7 @@ do_start(void *arg)
         free(k->codes.chains);
         configure(k, op->config);
         op->result = pyexec_codes_init(k);
+        pyexec_reset_before(k); /* what the host changed while nobody ran is its own */
         if (op->result == 0) {
             op->result = preload(k, op->failure);
         }

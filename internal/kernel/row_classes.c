@@ -37,17 +37,40 @@ find_entry(pyexec_kernel *k, PyObject *object, PyObject *name, size_t *at)
     return NULL;
 }
 
-static int
-grow(pyexec_undos *u)
+static void
+drop_entry(const pyexec_undo *e)
 {
-    size_t cap = u->cap == 0 ? 32 : u->cap * 2;
-    pyexec_undo *items = realloc(u->items, cap * sizeof *items);
-    if (items == NULL) {
-        return -1;
+    Py_DECREF(e->ref);
+    Py_DECREF(e->name);
+    Py_XDECREF(e->old);
+    Py_XDECREF(e->contents);
+}
+
+static bool is_alive(const pyexec_undo *e);
+
+/* Void entries go first: with ResetNone, nobody else throws them out. */
+static int
+make_room(pyexec_undos *u)
+{
+    size_t alive = 0;
+    pyexec_undos old = *u;
+    pyexec_undo *dropped = u->n == 0 ? NULL : malloc(u->n * sizeof *dropped);
+    size_t ndropped = 0;
+    for (size_t i = 0; dropped != NULL && i < old.n; i++) {
+        if (is_alive(&u->items[i])) {
+            u->items[alive++] = u->items[i];
+        }
+        else {
+            dropped[ndropped++] = u->items[i];
+        }
     }
-    u->items = items;
-    uint32_t *index = calloc(cap * 2, sizeof *index);
+    u->n = dropped == NULL ? u->n : alive;
+    size_t cap = u->n < u->cap / 2 ? u->cap : u->cap == 0 ? 32 : u->cap * 2;
+    pyexec_undo *items = realloc(u->items, cap * sizeof *items);
+    uint32_t *index = items == NULL ? NULL : calloc(cap * 2, sizeof *index);
+    u->items = items == NULL ? u->items : items;
     if (index == NULL) {
+        free(dropped);
         return -1;
     }
     free(u->index);
@@ -61,6 +84,10 @@ grow(pyexec_undos *u)
         }
         index[at] = (uint32_t)i + 1;
     }
+    for (size_t i = 0; i < ndropped; i++) { /* last: this can run finalizers, which can come back here */
+        drop_entry(&dropped[i]);
+    }
+    free(dropped);
     return 0;
 }
 
@@ -98,14 +125,11 @@ keep(pyexec_kernel *k, uint8_t kind, PyObject *object, PyObject *name, PyObject 
     if (e != NULL) { /* of an object that had this address before */
         pyexec_undo void_one = *e;
         *e = entry;
-        Py_DECREF(void_one.ref);
-        Py_DECREF(void_one.name);
-        Py_XDECREF(void_one.old);
-        Py_XDECREF(void_one.contents);
+        drop_entry(&void_one);
         return 0;
     }
     if (k->undos.n == k->undos.cap) {
-        if (grow(&k->undos) < 0) {
+        if (make_room(&k->undos) < 0) {
             PyErr_NoMemory();
             return -1;
         }
@@ -116,9 +140,15 @@ keep(pyexec_kernel *k, uint8_t kind, PyObject *object, PyObject *name, PyObject 
     return 0;
 }
 
+/* True while the entries themselves are looked at: that is no doing of the snippet's. */
+static bool looking = false;
+
 static pyexec_kernel *
 watching(void)
 {
+    if (looking) {
+        return NULL;
+    }
     return current != NULL && current->running != NULL && current->modules.depth == 0 ? current : NULL;
 }
 
@@ -240,15 +270,15 @@ on_function_annotations(PyObject *f, void *closure)
     return hand_out(f, "__annotations__", get_function_annotations(f, closure));
 }
 
-/* ---- module.__class__ = ... ---- */
+/* ---- object.__class__ = ..., also of modules ---- */
 
 static int
 on_object_class(PyObject *v, PyObject *class, void *closure)
 {
     pyexec_kernel *k = watching();
-    if (k != NULL && PyModule_Check(v)) {
+    if (k != NULL) {
         PyObject *name = PyUnicode_InternFromString("__class__"); /* new */
-        int rc = name == NULL ? -1 : keep(k, PYEXEC_OF_MODULE, v, name, (PyObject *)Py_TYPE(v));
+        int rc = name == NULL ? -1 : keep(k, PYEXEC_OF_OBJECT, v, name, (PyObject *)Py_TYPE(v));
         Py_XDECREF(name);
         if (rc < 0) {
             return -1;
@@ -357,24 +387,31 @@ static PyObject * /* new, or NULL */
 full_name(const pyexec_undo *e)
 {
     PyObject *module = NULL, *name = NULL, *full = NULL;
-    if (e->kind == PYEXEC_OF_MODULE) {
+    PyObject *class = e->object;
+    if (PyModule_Check(e->object)) {
         name = PyModule_GetNameObject(e->object); /* new */
         full = name == NULL ? NULL : PyUnicode_FromFormat("%U.%U", name, e->name);
+        goto done;
     }
-    else if (e->kind == PYEXEC_OF_FUNCTION) {
+    if (e->kind == PYEXEC_OF_OBJECT) {
+        class = e->old;
+    }
+    if (e->kind == PYEXEC_OF_FUNCTION) {
         PyFunctionObject *f = (PyFunctionObject *)e->object;
         module = f->func_module != NULL && PyUnicode_Check(f->func_module) ? Py_NewRef(f->func_module)
                                                                           : PyUnicode_FromString("?");
         full = module == NULL ? NULL : PyUnicode_FromFormat("%U.%U.%U", module, f->func_qualname, e->name);
     }
     else {
-        PyObject *dict = pyexec_type_dict((PyTypeObject *)e->object);                       /* new */
+        PyObject *dict = pyexec_type_dict((PyTypeObject *)class);                           /* new */
         PyObject *m = dict == NULL ? NULL : PyDict_GetItemString(dict, "__module__"); /* borrowed */
-        name = PyType_GetQualName((PyTypeObject *)e->object);                               /* new */
+        name = PyType_GetQualName((PyTypeObject *)class);                                   /* new */
         module = m != NULL && PyUnicode_Check(m) ? Py_NewRef(m) : PyUnicode_FromString("?");
         full = module == NULL || name == NULL ? NULL : PyUnicode_FromFormat("%U.%U.%U", module, name, e->name);
         Py_XDECREF(dict);
     }
+
+done:
     PyErr_Clear();
     Py_XDECREF(module);
     Py_XDECREF(name);
@@ -385,7 +422,7 @@ static PyObject * /* new, or NULL: there is none */
 attribute_now(const pyexec_undo *e)
 {
     PyObject *v = NULL;
-    if (e->kind == PYEXEC_OF_MODULE) {
+    if (e->kind == PYEXEC_OF_OBJECT) {
         return Py_NewRef((PyObject *)Py_TYPE(e->object));
     }
     if (e->kind == PYEXEC_OF_FUNCTION) {
@@ -430,7 +467,7 @@ set_back(const pyexec_undo *e)
         }
     }
     switch (e->kind) {
-    case PYEXEC_OF_MODULE:
+    case PYEXEC_OF_OBJECT:
         return set_object_class(e->object, e->old, NULL);
     case PYEXEC_OF_FUNCTION:
         return PyObject_GenericSetAttr(e->object, e->name, e->old);
@@ -446,8 +483,10 @@ undo(pyexec_kernel *k, const pyexec_undo *e)
     if (!is_alive(e)) {
         return 0;
     }
+    looking = true;
     PyObject *name = full_name(e);     /* new */
     PyObject *now = attribute_now(e); /* new */
+    looking = false;
     bool same = now == e->old && (e->contents == NULL || same_contents(now, e->contents));
     int result = 0;
     if (!same && (name == NULL || !pyexec_keeps(k, name))) {
@@ -472,10 +511,7 @@ static void
 release(pyexec_undos *u)
 {
     for (size_t i = 0; i < u->n; i++) {
-        Py_DECREF(u->items[i].ref);
-        Py_DECREF(u->items[i].name);
-        Py_XDECREF(u->items[i].old);
-        Py_XDECREF(u->items[i].contents);
+        drop_entry(&u->items[i]);
     }
     free(u->items);
     free(u->index);

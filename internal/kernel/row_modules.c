@@ -76,7 +76,7 @@ adopt_new(pyexec_kernel *k, PyObject *before /* may be NULL */)
             (before != NULL && PyDict_GetItemWithError(before, name) == module)) {
             continue;
         }
-        if (PyDict_GetItemWithError(k->modules.copy, name) != NULL) {
+        if (PyDict_GetItemWithError(k->modules.copy, name) != NULL && !pyexec_keeps(k, name)) {
             continue; /* a second one of that name: the snippet had removed the first, which will come back */
         }
         if (PyModule_Check(module)) {

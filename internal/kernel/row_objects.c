@@ -24,13 +24,31 @@ items_of_set(PyObject *set)
     return items;
 }
 
+/* PyDict_Copy asks a subclass for its keys. */
+static PyObject * /* new */
+copy_dict(PyObject *dict)
+{
+    PyObject *key = NULL, *v = NULL; /* borrowed */
+    Py_ssize_t pos = 0;
+    if (PyDict_CheckExact(dict)) {
+        return PyDict_Copy(dict);
+    }
+    PyObject *copy = PyDict_New(); /* new */
+    while (copy != NULL && PyDict_Next(dict, &pos, &key, &v)) {
+        if (PyDict_SetItem(copy, key, v) < 0) {
+            Py_CLEAR(copy);
+        }
+    }
+    return copy;
+}
+
 static PyObject * /* new: what is in the object now */
 contents_of(uint8_t kind, PyObject *v)
 {
     PyObject *dict = NULL, *items = NULL;
     switch (kind) {
     case PYEXEC_DICT:
-        return PyDict_Copy(v);
+        return copy_dict(v);
     case PYEXEC_ODICT:
         dict = PyObject_CallMethod((PyObject *)&PyODict_Type, "items", "O", v); /* new */
         items = dict == NULL ? NULL : PySequence_Tuple(dict);                        /* new */
@@ -80,6 +98,7 @@ pyexec_object_track(pyexec_kernel *k, uint8_t kind, PyObject *name, PyObject *ob
     case PYEXEC_DICT:
     case PYEXEC_ODICT:
     case PYEXEC_CACHE:
+        o->nodd += kind == PYEXEC_ODICT;
         watch = pyexec_watch_dict(k, dict);
         break;
     case PYEXEC_LIST:
@@ -118,14 +137,34 @@ same_deque(PyObject *deque, PyObject *items)
     return same;
 }
 
+/* move_to_end changes the order alone, which the dict in it does not know. */
+static bool
+same_order(PyObject *odict, PyObject *items)
+{
+    PyObject *it = PyODict_Type.tp_iter(odict); /* new */
+    Py_ssize_t i = 0, n = PyTuple_GET_SIZE(items);
+    for (; it != NULL && i < n; i++) {
+        PyObject *key = PyIter_Next(it); /* new */
+        bool same = key == PyTuple_GET_ITEM(PyTuple_GET_ITEM(items, i), 0);
+        Py_XDECREF(key);
+        if (!same) {
+            break;
+        }
+    }
+    PyErr_Clear();
+    Py_XDECREF(it);
+    return i == n;
+}
+
 static bool
 changed(pyexec_kernel *k, const pyexec_object *o)
 {
     switch (o->kind) {
+    case PYEXEC_ODICT:
+        return pyexec_watch_dict_changed(k, o->watch) || !same_order(o->object, o->contents);
     case PYEXEC_INSTANCE:
         return pyexec_watch_slot_changed(k, o->slot) || pyexec_watch_dict_changed(k, o->watch);
     case PYEXEC_DICT:
-    case PYEXEC_ODICT:
     case PYEXEC_CACHE:
         return pyexec_watch_dict_changed(k, o->watch);
     case PYEXEC_LIST:
@@ -149,7 +188,7 @@ pyexec_objects_odd_quiet(pyexec_kernel *k)
 {
     for (size_t i = 0; k->objects.nodd > 0 && i < k->objects.n; i++) {
         const pyexec_object *o = &k->objects.items[i];
-        if ((o->kind == PYEXEC_DEQUE || o->kind == PYEXEC_BYTEARRAY) && changed(k, o)) {
+        if ((o->kind == PYEXEC_DEQUE || o->kind == PYEXEC_BYTEARRAY || o->kind == PYEXEC_ODICT) && changed(k, o)) {
             return false;
         }
     }
@@ -274,7 +313,7 @@ fill_deque(PyObject *deque, PyObject *contents)
 {
     PyObject *r = PyObject_CallMethod(deque, "clear", NULL); /* new */
     Py_XDECREF(r);
-    r = r == NULL ? NULL : PyObject_CallMethod(deque, "extend", "O", contents); /* new */
+    r = r == NULL ? NULL : PyObject_CallMethod(deque, "extend", "(O)", contents); /* new */
     Py_XDECREF(r);
     return r == NULL ? -1 : 0;
 }
@@ -347,11 +386,65 @@ is_private(PyObject *name)
     return private;
 }
 
+/* Of two dicts, what differs. */
+static int
+report_dict(pyexec_kernel *k, const pyexec_object *o, PyObject *now)
+{
+    PyObject *dicts[] = {o->contents, now};
+    PyObject *before = PyDict_New(), *after = PyDict_New(); /* new */
+    PyObject *key = NULL, *v = NULL;                        /* borrowed */
+    int result = -1;
+    if (before == NULL || after == NULL) {
+        goto done;
+    }
+    for (int i = 0; i < 2; i++) {
+        Py_ssize_t pos = 0;
+        while (PyDict_Next(dicts[i], &pos, &key, &v)) {
+            if (!PyUnicode_CheckExact(key) && !PyLong_CheckExact(key) && !PyType_Check(key)) {
+                continue; /* looking it up could run code of the snippet's */
+            }
+            PyObject *other = PyDict_GetItemWithError(dicts[1 - i], key); /* borrowed */
+            if (other != v && PyDict_SetItem(i == 0 ? before : after, key, v) < 0) {
+                goto done;
+            }
+        }
+    }
+    result = 1;
+    if (o->kind != PYEXEC_INSTANCE) {
+        pyexec_change_named(k, o->name);
+        pyexec_change_repr(k, before);
+        pyexec_change_repr(k, after);
+        goto done;
+    }
+    if (PyDict_Update(before, after) < 0) { /* an attribute each */
+        result = -1;
+        goto done;
+    }
+    for (Py_ssize_t pos = 0; PyDict_Next(before, &pos, &key, &v);) {
+        PyObject *name = PyUnicode_CheckExact(key) ? PyUnicode_FromFormat("%U.%U", o->name, key) : NULL; /* new */
+        if (name != NULL && !is_private(name)) {
+            pyexec_change_named(k, name);
+            pyexec_change_repr(k, PyDict_GetItemWithError(o->contents, key));
+            pyexec_change_repr(k, PyDict_GetItemWithError(now, key));
+        }
+        Py_XDECREF(name);
+    }
+
+done:
+    PyErr_Clear();
+    Py_XDECREF(before);
+    Py_XDECREF(after);
+    return result;
+}
+
 static int
 report(pyexec_kernel *k, const pyexec_object *o, PyObject *now)
 {
     if (o->kind == PYEXEC_CACHE || is_private(o->name)) {
         return 0;
+    }
+    if (o->kind == PYEXEC_DICT || o->kind == PYEXEC_INSTANCE) {
+        return report_dict(k, o, now);
     }
     pyexec_change_named(k, o->name);
     if (o->kind == PYEXEC_CELL) {

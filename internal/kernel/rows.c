@@ -1,0 +1,188 @@
+/* rows.c: the table of what a snippet can leave behind. The documents and the tests are made from it, too.
+ *
+ * To add a row: an entry here and a case in the tests of the table (reset_test.go says how). A state that hangs on a
+ * module, be it an attribute, a container, an instance or a class, is put back already by the rows "modules", "objects"
+ * and "classes"; its own row names it, so that it is documented and tested. Any other needs two functions in a row_*.c:
+ * one to take what is there at the start, one to compare and put back. Whatever they look at must be watched (watch.c),
+ * or the loop is never entered. */
+#include "compat.h"
+
+#include "kernel.h"
+
+#define IN_PLACE "undone in place"
+#define LIST                                                                              \
+    "its items' pointers, and the version of the module's dict",                          \
+        "the original list object gets its original items back and is bound again",       \
+        "a pointer compare per item", IN_PLACE
+#define MEMBER NULL, NULL, NULL, NULL
+#define ATTRIBUTE                                                                                  \
+    MEMBER, "the version (3.11) or watcher (3.12+) of the module's dict",                         \
+        "bound to what it was bound to when the module was loaded", "none beside that of modules", IN_PLACE
+#define INSIDE                                                                                     \
+    MEMBER, "the version (3.11) or watcher (3.12+) of a dict, or pointer compares of items",      \
+        "the same object gets back what was in it when the module was loaded", "none beside that of objects", IN_PLACE
+#define DEFINITION                                                                                 \
+    MEMBER, "whatever sets an attribute of a class or function keeps what was there",             \
+        "set to what it was before the snippet's first assignment", "none beside that of classes", IN_PLACE
+#define BENT                                                                                       \
+    MEMBER, "an import begins while something is changed",                                        \
+        "the modules are dropped at the end and imported again in the clean interpreter; native ones, which can be "  \
+        "loaded only once, stay", "none", IN_PLACE
+#define SETTING(undone) "its value", undone, "a compare", IN_PLACE
+
+const pyexec_row pyexec_rows[] = {
+    {"sys.path", "sys", "path", pyexec_list_snapshot, pyexec_list_restore, LIST},
+    {"sys.argv", "sys", "argv", pyexec_list_snapshot, pyexec_list_restore, LIST},
+    {"sys.meta_path", "sys", "meta_path", pyexec_list_snapshot, pyexec_list_restore, LIST},
+    {"sys.path_hooks", "sys", "path_hooks", pyexec_list_snapshot, pyexec_list_restore, LIST},
+    {"sys.warnoptions", "sys", "warnoptions", pyexec_list_snapshot, pyexec_list_restore, LIST},
+    {"gc.callbacks", "gc", "callbacks", pyexec_list_snapshot, pyexec_list_restore, LIST},
+    {"warnings.filters", "warnings", "filters", pyexec_list_snapshot, pyexec_list_restore, LIST},
+    {"os.environ", "os", "environ", pyexec_environ_snapshot, pyexec_environ_restore,
+     "the versions of the mapping's dicts, and the pointers of the C environ (which os.putenv changes, too)",
+     "setenv and unsetenv per variable, the mapping refilled in its original order and bound again; what the host "
+     "itself set meanwhile stays", "a pointer compare per variable", IN_PLACE},
+    {"sys.getrecursionlimit", NULL, NULL, pyexec_recursion_snapshot, pyexec_recursion_restore,
+     SETTING("Py_SetRecursionLimit")},
+    {"gc.isenabled", NULL, NULL, NULL, pyexec_gc_restore, SETTING("PyGC_Enable")},
+    {"sys.gettrace", NULL, NULL, NULL, pyexec_trace_restore, SETTING("PyEval_SetTrace with none")},
+    {"sys.getprofile", NULL, NULL, NULL, pyexec_profile_restore, SETTING("PyEval_SetProfile with none")},
+    {"sys.get_asyncgen_hooks", NULL, NULL, NULL, pyexec_asyncgen_restore, SETTING("the thread state forgets them")},
+    {"contextvars", NULL, NULL, NULL, pyexec_context_restore, "the thread state's context",
+     "dropped, and decimal's own set to its default; not reported, since reading a variable makes a context", "a compare",
+     IN_PLACE},
+    {"os.getcwd", NULL, NULL, NULL, pyexec_cwd_restore, "the audit event os.chdir",
+     "chdir to where the process was before the snippet's first chdir", "a flag", IN_PLACE},
+    {"os.umask", NULL, NULL, pyexec_umask_snapshot, pyexec_umask_restore, "os.umask is a function of pyexec's",
+     "umask to what it was before the snippet's first", "a flag", IN_PLACE},
+    {"linecache.cache", NULL, NULL, NULL, pyexec_linecache_restore, "the version of the dict",
+     "what is in no file is dropped: the snippet's own source; not reported", "a compare", IN_PLACE},
+    {"threads", NULL, NULL, NULL, pyexec_threads_restore, "the interpreter's list of thread states",
+     "SystemExit is raised in them; one that has not ended after 200 ms taints", "a compare", IN_PLACE " or tainted"},
+    {"sys.modules", NULL, NULL, NULL, pyexec_sys_modules_restore, "the version of the dict",
+     "entries get their modules back; modules that imports loaded stay", "a compare", IN_PLACE},
+    /* attributes of modules */
+    {"builtins", ATTRIBUTE},
+    {"builtins.__import__", ATTRIBUTE},
+    {"builtins.open", ATTRIBUTE},
+    {"builtins._", ATTRIBUTE},
+    {"sys.excepthook", ATTRIBUTE},
+    {"sys.displayhook", ATTRIBUTE},
+    {"sys.unraisablehook", ATTRIBUTE},
+    {"sys.breakpointhook", ATTRIBUTE},
+    {"sys.stdin", ATTRIBUTE},
+    {"sys.stdout", ATTRIBUTE},
+    {"sys.stderr", ATTRIBUTE},
+    {"sys.__stdout__", ATTRIBUTE},
+    {"sys.last_value", ATTRIBUTE},
+    {"sys.tracebacklimit", ATTRIBUTE},
+    {"sys.dont_write_bytecode", ATTRIBUTE},
+    {"sys.pycache_prefix", ATTRIBUTE},
+    {"sys.ps1", ATTRIBUTE},
+    {"sys.executable", ATTRIBUTE},
+    {"functions of a module", ATTRIBUTE},
+    {"submodules", ATTRIBUTE},
+    {"__name__ and __file__", ATTRIBUTE},
+    {"unittest.mock.patch", ATTRIBUTE},
+    {"threading.excepthook", ATTRIBUTE},
+    {"threading.settrace", ATTRIBUTE},
+    {"threading.setprofile", ATTRIBUTE},
+    {"warnings.showwarning", ATTRIBUTE},
+    {"logging.captureWarnings", ATTRIBUTE},
+    {"logging.raiseExceptions", ATTRIBUTE},
+    {"logging.setLoggerClass", ATTRIBUTE},
+    {"logging.setLogRecordFactory", ATTRIBUTE},
+    {"tempfile.tempdir", ATTRIBUTE},
+    {"asyncio.set_event_loop_policy", ATTRIBUTE},
+    {"urllib.request.install_opener", ATTRIBUTE},
+    {"socket.socket", ATTRIBUTE},
+    {"locale.getpreferredencoding", ATTRIBUTE},
+    {"time.tzname", ATTRIBUTE},
+    {"module.__class__", ATTRIBUTE},
+    /* containers, instances and caches of modules */
+    {"logging.root", INSIDE},
+    {"logging.getLogger", INSIDE},
+    {"logging.disable", INSIDE},
+    {"logging.addLevelName", INSIDE},
+    {"logging handlers", INSIDE},
+    {"copyreg.dispatch_table", INSIDE},
+    {"copyreg.add_extension", INSIDE},
+    {"re cache", INSIDE},
+    {"functools.lru_cache", INSIDE},
+    {"functools.singledispatch", INSIDE},
+    {"sys.path_importer_cache", INSIDE},
+    {"sys._xoptions", INSIDE},
+    {"sys.implementation", INSIDE},
+    {"warnings.onceregistry", INSIDE},
+    {"__warningregistry__", INSIDE},
+    {"__all__", INSIDE},
+    {"__path__", INSIDE},
+    {"mimetypes", INSIDE},
+    {"shutil.register_archive_format", INSIDE},
+    {"encodings.aliases", INSIDE},
+    {"xml.etree.ElementTree.register_namespace", INSIDE},
+    {"email.charset", INSIDE},
+    {"urllib.parse", INSIDE},
+    {"pickle", INSIDE},
+    {"weakref.finalize", INSIDE},
+    {"typing caches", INSIDE},
+    {"gettext", INSIDE},
+    {"webbrowser.register", INSIDE},
+    {"random hidden instance", INSIDE},
+    {"numbers in sets", INSIDE},
+    {"threading._active", INSIDE},
+    {"closures", INSIDE},
+    {"default arguments", INSIDE},
+    {"nested containers", INSIDE},
+    {"ordered dicts", INSIDE},
+    {"deques", INSIDE},
+    {"bytearrays", INSIDE},
+    {"order of dicts", INSIDE},
+    {"subclasses of dict", INSIDE},
+    /* classes and functions */
+    {"class attributes", DEFINITION},
+    {"methods", DEFINITION},
+    {"special methods", DEFINITION},
+    {"__bases__", DEFINITION},
+    {"__name__ of a class", DEFINITION},
+    {"__abstractmethods__", DEFINITION},
+    {"__doc__", DEFINITION},
+    {"classes of enums", DEFINITION},
+    {"abstract classes", DEFINITION},
+    {"containers of classes", DEFINITION},
+    {"function.__defaults__", DEFINITION},
+    {"function.__code__", DEFINITION},
+    {"function attributes", DEFINITION},
+    {"function.__annotations__", DEFINITION},
+    {"function.__name__", DEFINITION},
+    /* imports that a snippet has bent */
+    {"bent imports", BENT},
+    {"classes", NULL, NULL, pyexec_classes_snapshot, pyexec_classes_restore,
+     "the slots through which attributes of classes and functions are set are pyexec's",
+     "each attribute is set to what it was before the snippet's first assignment", "a compare", IN_PLACE},
+    /* last: rows above bind their own attributes again, and report them better */
+    {"modules", NULL, NULL, pyexec_modules_snapshot, pyexec_modules_restore,
+     "the versions (3.11) or watchers of the dicts of all modules, also those the snippet imported",
+     "each attribute is bound to what it was bound to when the module was loaded", "3.11: a compare per module; 3.12+: a flag",
+     IN_PLACE},
+    {"objects", NULL, NULL, NULL, pyexec_objects_restore,
+     "3.11: the versions of dicts; 3.12+: watchers; pointer compares of the items of lists and sets",
+     "containers, instances, closure cells and caches that hang on modules get back what was in them",
+     "3.11: a compare per dict; all: a compare per item of lists and sets", IN_PLACE},
+};
+
+enum { ROWS = sizeof pyexec_rows / sizeof *pyexec_rows };
+_Static_assert((int)ROWS <= (int)PYEXEC_MAX_ROWS, "PYEXEC_MAX_ROWS is too small");
+
+size_t
+pyexec_row_count(void)
+{
+    return ROWS;
+}
+
+void
+pyexec_row_describe(size_t i, pyexec_row_text *text)
+{
+    const pyexec_row *r = &pyexec_rows[i];
+    *text = (pyexec_row_text){r->name, r->noticed, r->undone, r->cost, r->level};
+}
