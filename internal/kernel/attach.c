@@ -2,7 +2,8 @@
  *
  * Go runs a call on whatever OS thread it likes. Each such thread keeps a thread state of its own (making one costs
  * 7 us, taking a kept one 50 ns), valid for one generation of the interpreter. A thread that ends cannot take the GIL
- * to release its state, so it only marks it, and whoever attaches next releases it. */
+ * to release its state, so it only marks it, and whoever attaches next releases it. While the thread and the interpreter
+ * live, nobody else may delete it: the thread would keep a pointer to it, which PyGILState_Ensure and tracemalloc follow. */
 #include "compat.h"
 
 #include "kernel.h"
@@ -15,7 +16,8 @@ typedef struct node {
     struct node *next, *prev;
     PyThreadState *state;
     uint64_t generation;
-    bool ended; /* its OS thread is gone */
+    uint64_t usable; /* the same, until the state is cleared */
+    bool ended;      /* its OS thread is gone */
 } node;
 
 static _Thread_local node *mine = NULL;
@@ -84,8 +86,10 @@ reap(pyexec_kernel *k)
         node *n = done;
         done = n->next;
         if (n->state != NULL && n->generation == k->generation) {
-            PyThreadState_Clear(n->state);
-            PyThreadState_Delete(n->state);
+            if (n->usable != 0) {
+                PyThreadState_Clear(n->state);
+            }
+            pyexec_delete_thread_state(n->state);
         }
         free(n);
     }
@@ -122,12 +126,20 @@ make_state(pyexec_kernel *k) /* GIL not held */
     if (!make_node()) {
         return false;
     }
+    if (mine->state != NULL && mine->generation == k->generation) {
+        /* Cleared by a purge. Only its own thread can delete it so that PyGILState_Ensure does not find it any more. */
+        PyEval_RestoreThread(mine->state);
+        pthread_mutex_lock(&lock);
+        mine->state = NULL;
+        pthread_mutex_unlock(&lock);
+        PyThreadState_DeleteCurrent();
+    }
     PyThreadState *state = PyThreadState_New(k->interp);
     if (state == NULL) {
         return false;
     }
     mine->state = state;
-    mine->generation = k->generation;
+    mine->generation = mine->usable = k->generation;
     return true;
 }
 
@@ -139,14 +151,14 @@ pyexec_attach_adopt(pyexec_kernel *k)
         return false;
     }
     mine->state = PyThreadState_Get();
-    mine->generation = k->generation;
+    mine->generation = mine->usable = k->generation;
     return true;
 }
 
 bool
 pyexec_attach(pyexec_kernel *k) /* GIL not held; held after */
 {
-    if (__builtin_expect(mine == NULL || mine->generation != k->generation, 0)) {
+    if (__builtin_expect(mine == NULL || mine->usable != k->generation, 0)) {
         if (!make_state(k)) {
             return false;
         }
@@ -174,6 +186,12 @@ is_ours(PyThreadState *state, uint64_t generation) /* lock held */
         }
     }
     return false;
+}
+
+bool
+pyexec_on_call_thread(void)
+{
+    return mine != NULL && mine->state == PyThreadState_Get();
 }
 
 bool
@@ -218,9 +236,31 @@ pyexec_let_others_run(pyexec_kernel *k)
 }
 
 void
+pyexec_clear_thread_states(pyexec_kernel *k)
+{
+    PyThreadState *self = PyThreadState_Get();
+    for (;;) {
+        PyThreadState *state = NULL;
+        pthread_mutex_lock(&lock);
+        for (node *n = nodes; n != NULL && state == NULL; n = n->next) {
+            if (n->state != NULL && n->state != self && n->generation == k->generation && n->usable != 0) {
+                state = n->state;
+                n->usable = 0;
+            }
+        }
+        pthread_mutex_unlock(&lock);
+        if (state == NULL) {
+            return;
+        }
+        PyThreadState_Clear(state);
+    }
+}
+
+void
 pyexec_drop_thread_states(pyexec_kernel *k)
 {
     PyThreadState *self = PyThreadState_Get();
+    pyexec_clear_thread_states(k);
     for (;;) {
         PyThreadState *state = NULL;
         pthread_mutex_lock(&lock);
@@ -235,7 +275,6 @@ pyexec_drop_thread_states(pyexec_kernel *k)
         if (state == NULL) {
             return;
         }
-        PyThreadState_Clear(state);
-        PyThreadState_Delete(state);
+        pyexec_delete_thread_state(state);
     }
 }

@@ -169,3 +169,41 @@ pyexec_change_repr(pyexec_kernel *k, PyObject *v)
     }
     put_text(b, v);
 }
+
+void
+pyexec_report(pyexec_kernel *k, const pyexec_row *row, const char *before, const char *after)
+{
+    pyexec_change_begin(k, row);
+    pyexec_cbor_text(&k->changes, before);
+    pyexec_cbor_text(&k->changes, after);
+}
+
+static bool
+is_plain(PyObject *v) /* its repr runs no code of a snippet's */
+{
+    if (PyTuple_CheckExact(v)) {
+        bool plain = true;
+        for (Py_ssize_t i = 0; plain && i < PyTuple_GET_SIZE(v); i++) {
+            plain = is_plain(PyTuple_GET_ITEM(v, i));
+        }
+        return plain;
+    }
+    return v == Py_None || PyUnicode_CheckExact(v) || PyBool_Check(v) || PyLong_CheckExact(v) || PyFloat_CheckExact(v);
+}
+
+static void
+put_plain(pyexec_kernel *k, PyObject *v /* borrowed, may be NULL */)
+{
+    PyObject *s = v != NULL && !PyUnicode_Check(v) && is_plain(v) ? PyObject_Repr(v) : NULL; /* new */
+    PyErr_Clear();
+    pyexec_change_repr(k, s != NULL ? s : v);
+    Py_XDECREF(s);
+}
+
+void
+pyexec_report_values(pyexec_kernel *k, const pyexec_row *row, PyObject *before, PyObject *after)
+{
+    pyexec_change_begin(k, row);
+    put_plain(k, before);
+    put_plain(k, after);
+}

@@ -157,6 +157,32 @@ pyexec_weakref_get(PyObject *ref, PyObject **v)
 #endif
 }
 
+/* ---- the state of another thread ----
+ * From 3.12 on deleting one that is known to PyGILState_Ensure makes the calling thread, too, unknown to it. */
+static inline void
+pyexec_delete_thread_state(PyThreadState *state)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    state->_status.bound_gilstate = 0;
+#endif
+    PyThreadState_Delete(state);
+}
+
+/* ---- trace functions of all threads: true if there were any ---- */
+static inline bool
+pyexec_forget_all_tracers(PyInterpreterState *interp)
+{
+    bool found = false;
+    for (PyThreadState *t = PyInterpreterState_ThreadHead(interp); t != NULL; t = PyThreadState_Next(t)) {
+        found = found || t->c_traceobj != NULL || t->c_profileobj != NULL;
+    }
+#if PY_VERSION_HEX >= 0x030C0000
+    PyEval_SetTraceAllThreads(NULL, NULL);
+    PyEval_SetProfileAllThreads(NULL, NULL);
+#endif
+    return found;
+}
+
 /* ---- re-initialisation (RATIONALE.md, "Why not always initialise again?") ----
  * What Py_FinalizeEx + Py_InitializeFromConfig in one process is worth, as measured:
  * 3.11: sound while only modules built into the interpreter's core are loaded; leaks with others.

@@ -70,11 +70,13 @@ pyexec_gc_sweep(pyexec_kernel *k)
 void
 pyexec_gc_collect(pyexec_kernel *k)
 {
+    PyObject *debug = pyexec_gc_quiet(k); /* new */
     if (pyexec_gc_next(k->gc_frozen) != k->gc_frozen_end) {
         call(k->gc_unfreeze); /* the snippet called gc.freeze or gc.unfreeze: look at everything */
     }
     call(k->gc_collect);
     freeze(k);
+    pyexec_gc_loud(k, debug); /* stolen */
 }
 
 void

@@ -65,6 +65,14 @@ on_audit(const char *event, PyObject *args, void *data)
     return 0;
 }
 
+static int
+on_audit_all(const char *event, PyObject *args, void *data)
+{
+    pyexec_kernel *k = data;
+    int rc = on_audit(event, args, data);
+    return rc < 0 || k->audit_hooks == NULL ? rc : pyexec_ask_audit_hooks(k, event, args);
+}
+
 static PyObject *
 refuse_any(PyObject *self, PyObject *unused)
 {
@@ -175,5 +183,5 @@ pyexec_guard_init(pyexec_kernel *k)
             return -1;
         }
     }
-    return PySys_AddAuditHook(on_audit, k);
+    return PySys_AddAuditHook(on_audit_all, k);
 }

@@ -9,10 +9,14 @@
 #ifndef PYEXEC_KERNEL_H
 #define PYEXEC_KERNEL_H
 
+#include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/time.h>
+#include <time.h>
 
 /* ---------------------------------------------------------------- seen from outside; GIL not held ---------------- */
 
@@ -174,9 +178,11 @@ bool pyexec_attach(pyexec_kernel *k);
 bool pyexec_attach_adopt(pyexec_kernel *k);
 void pyexec_detach(pyexec_kernel *k);
 void pyexec_attach_init(void);
+bool pyexec_on_call_thread(void); /* and not on one that a snippet started */
 bool pyexec_has_foreign_threads(pyexec_kernel *k); /* threads that snippets started and that still run */
 void pyexec_stop_foreign_threads(pyexec_kernel *k); /* raise SystemExit in them */
 void pyexec_let_others_run(pyexec_kernel *k);      /* gives up the GIL for a millisecond */
+void pyexec_clear_thread_states(pyexec_kernel *k); /* all but the current one: their threads make new ones */
 void pyexec_drop_thread_states(pyexec_kernel *k);  /* all but the current one, before Py_FinalizeEx */
 
 /* decode.c: CBOR to Python. */
@@ -305,6 +311,95 @@ void pyexec_gc_thaw(pyexec_kernel *k);    /* let Py_FinalizeEx free everything *
 int pyexec_guard_init(pyexec_kernel *k);
 void pyexec_guard_threads(bool refuse); /* while true no thread can be started */
 
+/* touch.c: state behind functions of C. The method tables of modules and types are changed in place, so that a function
+ * which changes something first runs a hook of the row that puts it back. */
+typedef struct pyexec_touch pyexec_touch;
+typedef struct pyexec_row_state pyexec_row_state;
+typedef struct pyexec_row pyexec_row;
+
+typedef struct { /* a call of such a function, whatever its calling convention; all borrowed */
+    pyexec_kernel *k;
+    pyexec_touch *touch;
+    PyObject *self, *const *args;
+    Py_ssize_t n;
+    PyObject *names, *kwargs; /* of what is passed by name: a tuple, its values behind args[n - 1]; or a dict */
+    PyObject *object;         /* the one argument, or the tuple of all */
+    PyTypeObject *defining;
+} pyexec_call;
+
+typedef PyObject *(*pyexec_hook)(const pyexec_call *c); /* new: the call's result, or NULL with an exception */
+
+struct pyexec_touch {
+    const char *row;                 /* NULL: of no row, only refused */
+    const char *module, *type, *name; /* type NULL: a function of the module */
+    pyexec_hook hook;
+    const void *data;
+    pyexec_row_state *state; /* of the row */
+    PyMethodDef *def;        /* once it is changed */
+    PyMethodDef real;        /* as it was */
+};
+
+int pyexec_touch_init(pyexec_kernel *k);
+int pyexec_touch_add(pyexec_kernel *k, const pyexec_touch *t);
+int pyexec_touch_loaded(pyexec_kernel *k);
+int pyexec_touch_module(pyexec_kernel *k, PyObject *name, PyObject *module); /* it has just been imported */
+PyObject *pyexec_real(const pyexec_call *c);                                   /* new: what the function itself does */
+PyObject *pyexec_original(PyObject *module, const char *name); /* new: a function of a C module that no hook sees */
+PyObject *pyexec_arg(const pyexec_call *c, Py_ssize_t at, const char *name); /* borrowed, NULL if absent */
+PyObject *pyexec_refuse(const pyexec_call *c);                               /* a hook; data is the reason */
+bool pyexec_by_snippet(pyexec_kernel *k); /* a snippet runs, and no import is under way, whose changes would stay */
+void pyexec_touch_clear(void);
+
+/* In a row's state: v is kept until the row is put back. New reference, stolen, may be NULL: -1. */
+int pyexec_keep(pyexec_kernel *k, pyexec_row_state *s, PyObject *v);
+/* The same with a call: at the end function(*args), last first, by pyexec_undo_restore. args is stolen, may be NULL. */
+int pyexec_undo_later(const pyexec_call *c, PyObject *module, const char *function, PyObject *args);
+int pyexec_undo_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+
+/* row_values.c */
+PyObject *pyexec_set_value(const pyexec_call *c); /* the hook of its setters */
+int pyexec_values_init(pyexec_kernel *k);
+int pyexec_values_saw(pyexec_kernel *k, PyObject *name, PyObject *module);
+int pyexec_value_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+PyObject *pyexec_gc_quiet(pyexec_kernel *k);            /* new: what gc.set_debug is to be given back, or NULL */
+void pyexec_gc_loud(pyexec_kernel *k, PyObject *flags); /* stolen, may be NULL */
+
+/* row_interpreter.c */
+int pyexec_interpreter_init(pyexec_kernel *k);
+int pyexec_ask_audit_hooks(pyexec_kernel *k, const char *event, PyObject *args);
+int pyexec_all_threads_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+int pyexec_kept_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+int pyexec_atexit_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+
+/* row_process.c */
+typedef struct {
+    uint32_t timers;            /* bits of those a snippet has set */
+    struct itimerval timer[3];  /* as they were */
+    struct timespec at[3];      /* by the clock each of them follows */
+    uint64_t signals;           /* bits of those whose handlers it has set */
+    struct sigaction action[65];
+    pthread_t main_thread;
+} pyexec_process;
+
+int pyexec_process_init(pyexec_kernel *k);
+bool pyexec_is_host(long pid); /* this process, or a thread of it */
+int pyexec_umask_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+int pyexec_tz_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+int pyexec_timers_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+int pyexec_signals_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+
+/* row_children.c */
+typedef struct {
+    struct pyexec_child {
+        int pid;
+        bool stays; /* a module started it while it was imported */
+    } *items;
+    size_t n, cap;
+} pyexec_children;
+
+int pyexec_children_init(pyexec_kernel *k);
+int pyexec_children_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+
 /* watch.c: signals that cost nearly nothing while nothing changes. */
 typedef struct {
     PyObject *dict; /* owned */
@@ -366,14 +461,13 @@ void pyexec_watch_accept(pyexec_kernel *k);        /* take everything as it is n
 void pyexec_watch_clear(pyexec_kernel *k);
 
 /* reset.c: the table, and the one loop over it. */
-typedef struct pyexec_row_state {
+struct pyexec_row_state {
     PyObject *owner;    /* dict of the module the state hangs on */
     PyObject *key;      /* its name there */
     PyObject *object;   /* the original object */
     PyObject *contents; /* what was in it */
-} pyexec_row_state;
+};
 
-typedef struct pyexec_row pyexec_row;
 struct pyexec_row {
     const char *name;   /* as reported: "sys.path" */
     const char *module; /* where it hangs: "sys" */
@@ -403,6 +497,8 @@ void pyexec_bury(pyexec_kernel *k, PyObject *v); /* borrowed, may be NULL */
 void pyexec_change_begin(pyexec_kernel *k, const pyexec_row *row);
 void pyexec_change_named(pyexec_kernel *k, PyObject *name); /* the same, of a row that stands for many states */
 void pyexec_change_repr(pyexec_kernel *k, PyObject *v); /* borrowed, may be NULL: null */
+void pyexec_report(pyexec_kernel *k, const pyexec_row *row, const char *before, const char *after); /* all of one */
+void pyexec_report_values(pyexec_kernel *k, const pyexec_row *row, PyObject *before, PyObject *after); /* borrowed */
 
 /* source.c */
 PyObject *pyexec_loader(pyexec_kernel *k); /* new: the __loader__ of namespaces */
@@ -493,8 +589,8 @@ void pyexec_modules_clear(pyexec_kernel *k);
 
 /* row_settings.c */
 typedef struct {
-    int recursion_limit, umask;
-    bool cwd_changed, umask_changed;
+    int recursion_limit;
+    bool cwd_changed;
     char cwd[4096];
     PyThreadState *thread_head; /* the newest thread state when all was well: never dereferenced */
 } pyexec_settings;
@@ -510,8 +606,6 @@ int pyexec_profile_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_s
 int pyexec_asyncgen_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
 int pyexec_context_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
 int pyexec_cwd_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
-int pyexec_umask_snapshot(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
-int pyexec_umask_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
 int pyexec_threads_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
 
 /* row_list.c, row_environ.c: the other kinds of rows. */
@@ -561,6 +655,12 @@ struct pyexec_kernel {
     bool burying;
     const pyexec_row_state *environ_row; /* in rows */
     PyObject *environ_vars; /* the C environment as it was: bytes -> bytes */
+
+    pyexec_process process;
+    pyexec_children children;
+    PyObject *audit_hooks; /* list of a snippet's own, in the state of their row; borrowed */
+    bool evaluating; /* the snippet's code runs, and not what encodes its values */
+    bool touched; /* a hook of touch.c has noted something: the table is to look */
 
     /* of the call that runs */
     const pyexec_code *running;

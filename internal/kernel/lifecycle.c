@@ -163,8 +163,8 @@ prepare(pyexec_kernel *k, pyexec_failure *f)
         k->atexit_clear == NULL) {
         return -1;
     }
-    if (pyexec_guard_init(k) < 0 || pyexec_output_install(k) < 0 || pyexec_confine_init(k) < 0 || preload(k, f) < 0 ||
-        pyexec_gc_init(k) < 0) {
+    if (pyexec_touch_init(k) < 0 || pyexec_guard_init(k) < 0 || pyexec_output_install(k) < 0 || pyexec_confine_init(k) < 0 ||
+        preload(k, f) < 0 || pyexec_gc_init(k) < 0) {
         return -1;
     }
     return pyexec_reset_init(k);
@@ -180,6 +180,7 @@ release(pyexec_kernel *k)
                          &k->ast_expr,   &k->str_body,    &k->str_value,       &k->gc_collect,
                          &k->gc_freeze,  &k->gc_unfreeze, &k->atexit_clear, &k->gc_young,        &k->gc_frozen,
                          &k->sys_stdout, &k->sys_stderr,  &k->empty_input,     &k->trace_output};
+    pyexec_touch_clear();
     pyexec_codes_clear(k, true);
     pyexec_reset_clear(k);
     pyexec_confine_clear(k);
@@ -255,7 +256,7 @@ purge(pyexec_kernel *k)
     k->gc_enabled = PyGC_Disable();
     pyexec_reset_after(k);
     PyGC_Enable();
-    pyexec_drop_thread_states(k); /* and with them what is kept by thread */
+    pyexec_clear_thread_states(k); /* and with them what is kept by thread */
     pyexec_gc_full(k);
     PyType_ClearCache();
 }
@@ -291,6 +292,7 @@ free_kernel(pyexec_kernel *k)
     pyexec_buf_free(&k->err.buf);
     pyexec_buf_free(&k->trace.buf);
     free(k->codes.chains);
+    free(k->children.items);
     free((char *)k->config.preload);
     free((char *)k->config.keep);
     free(k);

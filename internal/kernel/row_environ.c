@@ -334,6 +334,7 @@ pyexec_environ_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state
         result = rebound || instance || c || mapping;
     }
     if (result != 0) {
+        tzset(); /* mktime may have looked at the snippet's TZ, and localtime_r would go on with that */
         pyexec_change_begin(k, row);
         pyexec_change_repr(k, before);
         pyexec_change_repr(k, rebound ? now : after);

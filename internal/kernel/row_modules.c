@@ -84,6 +84,7 @@ adopt_new(pyexec_kernel *k, PyObject *before /* may be NULL */)
                 continue; /* by another thread */
             }
             result = track(k, name, module);
+            result = result < 0 ? result : pyexec_touch_module(k, name, module);
             if (PyUnicode_CompareWithASCIIString(name, "linecache") == 0) {
                 pyexec_saw_linecache(k, module);
             }
@@ -175,6 +176,10 @@ import_ended(pyexec_kernel *k, PyObject *name, bool clean, bool native, PyObject
 {
     if (!clean && !native && !(PyUnicode_CheckExact(name) && pyexec_keeps(k, name))) {
         import_again(k, name);
+        if (pyexec_touch_loaded(k) < 0) { /* built-in ones, which come back as they are */
+            PyErr_Clear();
+            pyexec_taint(k, "out of memory while a module was imported");
+        }
         return;
     }
     if (adopt_new(k, before) < 0 || adopt_changed(k) < 0) {

@@ -6,7 +6,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 bool
@@ -15,7 +14,7 @@ pyexec_settings_quiet(pyexec_kernel *k)
     PyThreadState *t = PyThreadState_GET();
     return Py_GetRecursionLimit() == k->settings.recursion_limit && k->gc_enabled && t->c_traceobj == NULL &&
            t->c_profileobj == NULL && t->context == NULL && t->async_gen_firstiter == NULL &&
-           t->async_gen_finalizer == NULL && !k->settings.cwd_changed && !k->settings.umask_changed &&
+           t->async_gen_finalizer == NULL && !k->settings.cwd_changed && !k->touched &&
            PyInterpreterState_ThreadHead(k->interp) == k->settings.thread_head;
 }
 
@@ -24,23 +23,7 @@ void
 pyexec_settings_accept(pyexec_kernel *k)
 {
     k->settings.thread_head = PyInterpreterState_ThreadHead(k->interp);
-}
-
-static void
-report(pyexec_kernel *k, const pyexec_row *row, const char *before, const char *after)
-{
-    pyexec_change_begin(k, row);
-    pyexec_cbor_text(&k->changes, before);
-    pyexec_cbor_text(&k->changes, after);
-}
-
-static void
-report_long(pyexec_kernel *k, const pyexec_row *row, long before, long after, const char *format)
-{
-    char b[32], a[32];
-    PyOS_snprintf(b, sizeof b, format, before);
-    PyOS_snprintf(a, sizeof a, format, after);
-    report(k, row, b, a);
+    k->touched = false;
 }
 
 int
@@ -60,7 +43,10 @@ pyexec_recursion_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_sta
     if (now == k->settings.recursion_limit) {
         return 0;
     }
-    report_long(k, row, k->settings.recursion_limit, now, "%ld");
+    char before[16], after[16];
+    PyOS_snprintf(before, sizeof before, "%d", k->settings.recursion_limit);
+    PyOS_snprintf(after, sizeof after, "%d", now);
+    pyexec_report(k, row, before, after);
     Py_SetRecursionLimit(k->settings.recursion_limit);
     return 1;
 }
@@ -72,7 +58,7 @@ pyexec_gc_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s)
     if (k->gc_enabled) { /* what the snippet left it as: while the kernel works it is disabled */
         return 0;
     }
-    report(k, row, "True", "False");
+    pyexec_report(k, row, "True", "False");
     k->gc_enabled = true;
     return 1;
 }
@@ -85,7 +71,7 @@ pyexec_trace_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *
     if (t->c_traceobj == NULL) {
         return 0;
     }
-    report(k, row, "None", "a function");
+    pyexec_report(k, row, "None", "a function");
     pyexec_bury(k, t->c_traceobj);
     PyEval_SetTrace(NULL, NULL);
     return 1;
@@ -99,7 +85,7 @@ pyexec_profile_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state
     if (t->c_profileobj == NULL) {
         return 0;
     }
-    report(k, row, "None", "a function");
+    pyexec_report(k, row, "None", "a function");
     pyexec_bury(k, t->c_profileobj);
     PyEval_SetProfile(NULL, NULL);
     return 1;
@@ -113,7 +99,7 @@ pyexec_asyncgen_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_stat
     if (t->async_gen_firstiter == NULL && t->async_gen_finalizer == NULL) {
         return 0;
     }
-    report(k, row, "None", "functions");
+    pyexec_report(k, row, "None", "functions");
     pyexec_bury(k, t->async_gen_firstiter);
     pyexec_bury(k, t->async_gen_finalizer);
     Py_CLEAR(t->async_gen_firstiter);
@@ -173,64 +159,8 @@ pyexec_cwd_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s)
     if (strcmp(now, k->settings.cwd) == 0) {
         return 0;
     }
-    report(k, row, k->settings.cwd, now);
+    pyexec_report(k, row, k->settings.cwd, now);
     return chdir(k->settings.cwd) != 0 ? -1 : 1;
-}
-
-static PyObject *
-set_umask(PyObject *self, PyObject *arg)
-{
-    pyexec_kernel *k = PyCapsule_GetPointer(self, "pyexec.settings");
-    int mask = k == NULL ? -1 : PyLong_AsLong(arg);
-    if (mask == -1 && PyErr_Occurred()) {
-        return NULL;
-    }
-    int old = (int)umask((mode_t)mask);
-    if (!k->settings.umask_changed) {
-        k->settings.umask_changed = true;
-        k->settings.umask = old;
-    }
-    return PyLong_FromLong(old);
-}
-
-static PyMethodDef umask_def = {"umask", set_umask, METH_O,
-                                "umask(mask): sets the process's umask until the end of the snippet."};
-
-int
-pyexec_umask_snapshot(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s)
-{
-    (void)row;
-    (void)s;
-    int result = -1;
-    PyObject *self = PyCapsule_New(k, "pyexec.settings", NULL);                            /* new */
-    PyObject *function = self == NULL ? NULL : PyCFunction_New(&umask_def, self); /* new */
-    PyObject *os = PyImport_ImportModule("os");                                            /* new */
-    PyObject *posix = PyImport_ImportModule("posix");                                      /* new */
-    if (function != NULL && os != NULL && posix != NULL) {
-        result = PyObject_SetAttrString(os, "umask", function);
-        result = result < 0 ? result : PyObject_SetAttrString(posix, "umask", function);
-    }
-    Py_XDECREF(self);
-    Py_XDECREF(function);
-    Py_XDECREF(os);
-    Py_XDECREF(posix);
-    return result;
-}
-
-int
-pyexec_umask_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s)
-{
-    (void)s;
-    if (!k->settings.umask_changed) {
-        return 0;
-    }
-    k->settings.umask_changed = false;
-    int now = (int)umask((mode_t)k->settings.umask);
-    if (now == k->settings.umask) {
-        return 0;
-    }
-    report_long(k, row, k->settings.umask, now, "0o%03lo");
-    return 1;
 }
 
 /* ---- threads ---- */
@@ -244,7 +174,7 @@ pyexec_threads_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state
     if (PyInterpreterState_ThreadHead(k->interp) == k->settings.thread_head || !pyexec_has_foreign_threads(k)) {
         return 0;
     }
-    report(k, row, "none", "still running");
+    pyexec_report(k, row, "none", "still running");
     for (int i = 0; i < WAITS && pyexec_has_foreign_threads(k); i++) {
         pyexec_stop_foreign_threads(k);
         pyexec_let_others_run(k);

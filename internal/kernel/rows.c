@@ -14,6 +14,13 @@
     "its items' pointers, and the version of the module's dict",                          \
         "the original list object gets its original items back and is bound again",       \
         "a pointer compare per item", IN_PLACE
+/* what lies behind functions of C: rows of touch.c */
+#define HOOK(function) "a hook in " function
+#define TOUCHED(name, function, undone, restore) \
+    {name, NULL, NULL, NULL, restore, HOOK(function), undone, "one flag for all", IN_PLACE}
+#define VALUE(name, function) \
+    TOUCHED(name, function, "the function gets what was set before the snippet's first call", pyexec_value_restore)
+#define REFUSED(name, noticed) {name, NULL, NULL, NULL, NULL, noticed, "PermissionError", "none", "refused"}
 #define MEMBER NULL, NULL, NULL, NULL
 #define ATTRIBUTE                                                                                  \
     MEMBER, "the version (3.11) or watcher (3.12+) of the module's dict",                         \
@@ -45,6 +52,8 @@ const pyexec_row pyexec_rows[] = {
     {"sys.getrecursionlimit", NULL, NULL, pyexec_recursion_snapshot, pyexec_recursion_restore,
      SETTING("Py_SetRecursionLimit")},
     {"gc.isenabled", NULL, NULL, NULL, pyexec_gc_restore, SETTING("PyGC_Enable")},
+    TOUCHED("threading.settrace_all_threads", "sys._settraceallthreads (3.12+)", "PyEval_SetTraceAllThreads with none",
+            pyexec_all_threads_restore), /* before the next two */
     {"sys.gettrace", NULL, NULL, NULL, pyexec_trace_restore, SETTING("PyEval_SetTrace with none")},
     {"sys.getprofile", NULL, NULL, NULL, pyexec_profile_restore, SETTING("PyEval_SetProfile with none")},
     {"sys.get_asyncgen_hooks", NULL, NULL, NULL, pyexec_asyncgen_restore, SETTING("the thread state forgets them")},
@@ -53,12 +62,57 @@ const pyexec_row pyexec_rows[] = {
      IN_PLACE},
     {"os.getcwd", NULL, NULL, NULL, pyexec_cwd_restore, "the audit event os.chdir",
      "chdir to where the process was before the snippet's first chdir", "a flag", IN_PLACE},
-    {"os.umask", NULL, NULL, pyexec_umask_snapshot, pyexec_umask_restore, "os.umask is a function of pyexec's",
-     "umask to what it was before the snippet's first", "a flag", IN_PLACE},
     {"linecache.cache", NULL, NULL, NULL, pyexec_linecache_restore, "the version of the dict",
      "what is in no file is dropped: the snippet's own source; not reported", "a compare", IN_PLACE},
     {"threads", NULL, NULL, NULL, pyexec_threads_restore, "the interpreter's list of thread states",
      "SystemExit is raised in them; one that has not ended after 200 ms taints", "a compare", IN_PLACE " or tainted"},
+    VALUE("sys.getswitchinterval", "sys.setswitchinterval"),
+    VALUE("sys.get_int_max_str_digits", "sys.set_int_max_str_digits"),
+    VALUE("sys.get_coroutine_origin_tracking_depth", "sys.set_coroutine_origin_tracking_depth"),
+    VALUE("sys.getdlopenflags", "sys.setdlopenflags"),
+    VALUE("sys.get_lazy_imports", "sys.set_lazy_imports (3.15)"),
+    VALUE("sys.get_lazy_imports_filter", "sys.set_lazy_imports_filter (3.15)"),
+    VALUE("gc.get_threshold", "gc.set_threshold"),
+    VALUE("gc.get_debug", "gc.set_debug"),
+    VALUE("threading.stack_size", "threading.stack_size"),
+    VALUE("socket.getdefaulttimeout", "socket.setdefaulttimeout"),
+    VALUE("csv.field_size_limit", "csv.field_size_limit"),
+    VALUE("asyncio.get_running_loop", "asyncio._set_running_loop"),
+    VALUE("locale.setlocale", "locale.setlocale"),
+    VALUE("locale.textdomain", "locale.textdomain"),
+    VALUE("signal.pthread_sigmask", "signal.pthread_sigmask"),
+    VALUE("os.sched_getaffinity", "os.sched_setaffinity, which is refused for other threads of the host"),
+    TOUCHED("os.umask", "os.umask", "umask to what it was before the snippet's first", pyexec_umask_restore),
+    TOUCHED("time.tzset", "time.tzset", "tzset of the C library once os.environ is put back, and the module's attributes",
+            pyexec_tz_restore),
+    TOUCHED("signal.getitimer", "signal.setitimer and signal.alarm",
+            "the timer goes on as it was, less what has passed meanwhile", pyexec_timers_restore),
+    TOUCHED("locale.bindtextdomain", "locale.bindtextdomain", "bindtextdomain to where it was", pyexec_undo_restore),
+    TOUCHED("syslog", "syslog.openlog, syslog and setlogmask", "closelog, and setlogmask to what it was",
+            pyexec_undo_restore),
+    TOUCHED("sys.monitoring", "each function of sys.monitoring that changes something (3.12+)",
+            "tools freed, callbacks and events set to what they were, last first", pyexec_undo_restore),
+    TOUCHED("tracemalloc", "tracemalloc.start and stop", "stopped, or started with the limit it had",
+            pyexec_undo_restore),
+    TOUCHED("atexit", "each function of atexit", "what a snippet registers goes to a list of its own, which is dropped",
+            pyexec_atexit_restore),
+    TOUCHED("sys.addaudithook", "sys.addaudithook", "a snippet's hooks go to a list of its own, which is dropped",
+            pyexec_kept_restore),
+    TOUCHED("os.register_at_fork", "os.register_at_fork",
+            "a snippet's hooks go to a list of its own, which is dropped; os.fork is refused anyway", pyexec_kept_restore),
+    TOUCHED("child processes", "what starts one: subprocess, os.posix_spawn",
+            "killed, with the process group it leads, and waited for by number; one that does not end in 200 ms taints",
+            pyexec_children_restore),
+    {"signal.getsignal", NULL, NULL, NULL, pyexec_signals_restore, HOOK("signal.signal, siginterrupt and set_wakeup_fd"),
+     "signal.signal and sigaction with what was there", "one flag for all",
+     "refused in process, by CPython: snippets do not run on its main thread"},
+    REFUSED("user and group", HOOK("os.setuid, setgid, seteuid, setegid, setre*, setres*, setgroups and initgroups")),
+    REFUSED("session and process group", HOOK("os.setsid, setpgrp, setpgid, tcsetpgrp and login_tty")),
+    REFUSED("root and namespaces", HOOK("os.chroot, unshare and setns")),
+    REFUSED("scheduling", HOOK("os.nice, setpriority, sched_setscheduler and sched_setparam")),
+    REFUSED("host name and clock", HOOK("socket.sethostname, time.clock_settime and clock_settime_ns")),
+    REFUSED("resource limits", "the audit events resource.setrlimit and resource.prlimit"),
+    REFUSED("children of the host", HOOK("os.wait, wait3, wait4, waitpid and waitid: for a snippet's own children only")),
     {"sys.modules", NULL, NULL, NULL, pyexec_sys_modules_restore, "the version of the dict",
      "entries get their modules back; modules that imports loaded stay", "a compare", IN_PLACE},
     /* attributes of modules */

@@ -211,7 +211,9 @@ run(pyexec_kernel *k, const call *c, const pyexec_code *code, sections *at)
     if (k->gc_enabled) {
         PyGC_Enable();
     }
+    k->evaluating = true;
     value = evaluate(code, globals, locals);
+    k->evaluating = false;
 
     bool raised = value == NULL;
     PyObject *exc = raised ? pyexec_take_exception() : NULL; /* new; out of the way of what follows */

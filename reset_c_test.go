@@ -1,0 +1,251 @@
+package pyexec_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/go-pyexec/pyexec"
+)
+
+func init() {
+	for name, r := range cRows {
+		rows[name] = r
+	}
+}
+
+// keepMore is the part of keepModule that the rows below need.
+const keepMore = `
+import _asyncio, _locale, _tracemalloc, atexit, csv, locale, signal, socket, syslog
+import weakref
+zone, mask, locales = time.tzname, signal.pthread_sigmask(signal.SIG_BLOCK, []), locale.setlocale(locale.LC_ALL)
+callbacks, log_mask, affinity = atexit._ncallbacks(), syslog.setlogmask(0), os.sched_getaffinity(0)
+threshold, text_domain = gc.get_threshold(), _locale.textdomain(None)
+refs = []
+
+def timers(get=signal.getitimer):
+    return [get(i)[0] for i in range(3)]
+
+def children(pid=os.getpid(), listdir=os.listdir, open=open):
+    found = 0
+    for name in listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open("/proc/%s/stat" % name) as f:
+                    found += int(f.read().rpartition(")")[2].split()[1]) == pid
+            except OSError:
+                pass
+    return found
+
+def alive():
+    return [r for r in refs if r() is not None]
+
+def remember(v, ref=weakref.ref):
+    refs.append(ref(v))
+    return v
+
+def audited(audit=sys.audit):
+    try:
+        audit("pyexec.probe")
+    except Exception:
+        return True
+    return False
+
+def tools(get=getattr(getattr(sys, "monitoring", None), "get_tool", lambda i: None)):
+    return [get(i) for i in range(6)]
+`
+
+const hasMonitoring = "hasattr(sys, 'monitoring')"
+
+// cRows are the rows whose state lies behind functions of C.
+var cRows = map[string]rowTest{
+	"sys.getswitchinterval": {
+		probe: "sys.getswitchinterval() == 0.005",
+		dirts: []dirt{{name: "set", code: "sys.setswitchinterval(1)", changes: []string{"sys.getswitchinterval: 0.005 -> 1.0"}}},
+	},
+	"sys.get_int_max_str_digits": {
+		probe: "sys.get_int_max_str_digits() == 4300",
+		dirts: []dirt{{name: "set", code: "sys.set_int_max_str_digits(0)"}},
+	},
+	"sys.get_coroutine_origin_tracking_depth": {
+		probe: "sys.get_coroutine_origin_tracking_depth() == 0",
+		dirts: []dirt{{name: "set", code: "sys.set_coroutine_origin_tracking_depth(3)"}},
+	},
+	"sys.getdlopenflags": {
+		probe: "sys.getdlopenflags() == os.RTLD_NOW",
+		dirts: []dirt{{name: "set", code: "sys.setdlopenflags(os.RTLD_LAZY)"}},
+	},
+	"sys.get_lazy_imports": {
+		probe: "sys.get_lazy_imports() == 'normal'",
+		dirts: []dirt{{name: "set", code: "sys.set_lazy_imports('all')", needs: "hasattr(sys, 'set_lazy_imports')"}},
+	},
+	"sys.get_lazy_imports_filter": {
+		probe: "sys.get_lazy_imports_filter() is None",
+		dirts: []dirt{{name: "set", code: "sys.set_lazy_imports_filter(lambda *a: False)", needs: "hasattr(sys, 'set_lazy_imports')"}},
+	},
+	"gc.get_threshold": {
+		probe: "__import__('gc').get_threshold() == keep.threshold",
+		dirts: []dirt{
+			{name: "set", code: "import gc; gc.set_threshold(1, 2, 3)"},
+			{name: "off", code: "import gc; gc.set_threshold(0)"},
+		},
+	},
+	"gc.get_debug": {
+		probe: "__import__('gc').get_debug() == 0 and not __import__('gc').garbage",
+		dirts: []dirt{
+			{name: "save all", code: "import gc; gc.set_debug(gc.DEBUG_SAVEALL)\nl = []; l.append(l); del l"},
+			{name: "statistics", code: "import gc; gc.set_debug(gc.DEBUG_STATS)"},
+		},
+	},
+	"threading.stack_size": {
+		probe: "__import__('_thread').stack_size() == 0",
+		dirts: []dirt{{name: "set", code: "import threading; threading.stack_size(1 << 20)"}},
+	},
+	"socket.getdefaulttimeout": {
+		probe: "__import__('socket').getdefaulttimeout() is None",
+		dirts: []dirt{{name: "set", code: "import socket; socket.setdefaulttimeout(1)"}},
+	},
+	"csv.field_size_limit": {
+		probe: "__import__('csv').field_size_limit() == 131072",
+		dirts: []dirt{{name: "set", code: "import csv; csv.field_size_limit(5)"}},
+	},
+	"asyncio.get_running_loop": {
+		probe: "__import__('_asyncio')._get_running_loop() is None",
+		dirts: []dirt{{name: "set", code: "import _asyncio\nclass Loop: pass\n_asyncio._set_running_loop(Loop())"}},
+	},
+	"locale.setlocale": {
+		probe: "__import__('_locale').setlocale(__import__('_locale').LC_ALL, None) == keep.locales",
+		dirts: []dirt{
+			{name: "one", code: "import locale\nfor name in ('POSIX', 'C', 'C.UTF-8'): locale.setlocale(locale.LC_CTYPE, name)\n" +
+				"locale.setlocale(locale.LC_NUMERIC, 'C.UTF-8')"},
+		},
+	},
+	"locale.textdomain": {
+		probe: "__import__('_locale').textdomain(None) == keep.text_domain",
+		dirts: []dirt{{name: "set", code: "import locale; locale.textdomain('planted')"}},
+	},
+	"locale.bindtextdomain": {
+		probe: "__import__('_locale').bindtextdomain('planted', None) != '/planted'",
+		dirts: []dirt{{name: "bind", code: "import locale; locale.bindtextdomain('planted', '/planted')"}},
+	},
+	"signal.pthread_sigmask": {
+		probe: "__import__('signal').pthread_sigmask(0, []) == keep.mask",
+		dirts: []dirt{
+			{name: "block", code: "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])"},
+			{name: "set", code: "import signal; signal.pthread_sigmask(signal.SIG_SETMASK, [signal.SIGUSR1, signal.SIGWINCH])"},
+		},
+	},
+	"os.sched_getaffinity": {
+		probe:   "os.sched_getaffinity(0) == keep.affinity",
+		dirts:   []dirt{{name: "one", code: "os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])", needs: "len(__import__('os').sched_getaffinity(0)) > 1"}},
+		refused: []string{"import os; os.sched_setaffinity(os.getpid(), [0])"},
+	},
+	"os.umask": {
+		probe: "keep.umask_now() == keep.umask",
+		dirts: []dirt{
+			{name: "umask", code: "os.umask(0o007)", changes: []string{"os.umask: 0o022 -> 0o007"}},
+			{name: "posix", code: "import posix; posix.umask(0o070)"},
+			{name: "second copy", code: "del sys.modules['posix']; import posix; posix.umask(0o077)", onlyAll: true},
+		},
+		also: "sys.modules",
+	},
+	"time.tzset": {
+		also:  "os.environ",
+		probe: "__import__('time').tzname is keep.zone and __import__('time').localtime(0).tm_zone == keep.zone[0]",
+		dirts: []dirt{
+			{name: "TZ", code: "import time; os.environ['TZ'] = 'Asia/Tokyo'; time.tzset()"},
+			{name: "mktime", code: "import time; os.environ['TZ'] = 'ABC-3DEF'; time.mktime(time.gmtime(0))", changes: []string{"os.environ: +TZ=ABC-3DEF"}},
+			{name: "rule", code: "import time; os.environ['TZ'] = 'ABC-3DEF'; time.tzset(); del os.environ['TZ']"},
+		},
+	},
+	"signal.getitimer": {
+		probe: "keep.timers() == [0, 0, 0]",
+		dirts: []dirt{
+			{name: "alarm", code: "import signal; signal.alarm(1000)"},
+			{name: "real", code: "import signal; signal.setitimer(signal.ITIMER_REAL, 1000, 1000)"},
+			{name: "virtual", code: "import signal; signal.setitimer(signal.ITIMER_VIRTUAL, 1000)"},
+			{name: "profile", code: "import signal; signal.setitimer(signal.ITIMER_PROF, 1000)"},
+		},
+	},
+	"signal.getsignal": {refused: []string{
+		"import signal; signal.siginterrupt(signal.SIGUSR1, False)",
+		"import signal\ntry: signal.signal(signal.SIGUSR1, print)\nexcept ValueError: raise PermissionError",
+		"import signal\ntry: signal.set_wakeup_fd(2)\nexcept ValueError: raise PermissionError",
+	}},
+	"syslog": {
+		probe: "__import__('syslog').setlogmask(0) == keep.log_mask",
+		dirts: []dirt{{name: "mask", code: "import syslog; syslog.openlog('planted'); syslog.setlogmask(1)"}},
+	},
+	"sys.monitoring": {
+		probe: "keep.tools() == [None] * 6",
+		dirts: []dirt{
+			{name: "tool", code: "sys.monitoring.use_tool_id(3, 'planted')", needs: hasMonitoring},
+			{name: "events", code: "m = sys.monitoring; m.use_tool_id(2, 'x'); m.set_events(2, m.events.LINE); m.register_callback(2, m.events.LINE, print)", needs: hasMonitoring,
+				probe: "[sys.monitoring.get_tool(2), sys.monitoring.register_callback(2, sys.monitoring.events.LINE, None)] == [None, None]"},
+			{name: "freed, with a callback left", code: "m = sys.monitoring; m.use_tool_id(2, 'x'); m.register_callback(2, m.events.LINE, print); m.free_tool_id(2)",
+				needs: "sys.version_info[:2] in ((3, 12), (3, 13))", probe: "sys.monitoring.register_callback(2, sys.monitoring.events.LINE, None) is None"},
+			{name: "local events", code: "import json; m = sys.monitoring; m.use_tool_id(2, 'x'); m.set_local_events(2, json.dumps.__code__, m.events.LINE)", needs: hasMonitoring},
+		},
+	},
+	"threading.settrace_all_threads": {
+		probe: "sys.gettrace() is None and sys.getprofile() is None",
+		dirts: []dirt{
+			{name: "trace", code: "sys._settraceallthreads(lambda *a: None)", needs: hasMonitoring},
+			{name: "profile", code: "sys._setprofileallthreads(lambda *a: None)", needs: hasMonitoring},
+		},
+	},
+	"tracemalloc": {
+		probe: "not __import__('_tracemalloc').is_tracing()",
+		dirts: []dirt{{name: "start", code: "import tracemalloc; tracemalloc.start(5)", changes: []string{"tracemalloc: +start"}}},
+	},
+	"atexit": {
+		probe: "__import__('atexit')._ncallbacks() == keep.callbacks",
+		dirts: []dirt{
+			{name: "register", code: "import atexit; atexit.register(print, 1, end='')"},
+			{name: "decorator", code: "import atexit\n@atexit.register\ndef f(): pass\natexit.register(f)"},
+			{name: "one of two", code: "import atexit; atexit.register(print); atexit.register(len); atexit.unregister(len); atexit.unregister(max)"},
+		},
+	},
+	"sys.addaudithook": {
+		probe: "not keep.audited()",
+		dirts: []dirt{{name: "add", code: "def hook(event, args):\n    if event == 'pyexec.probe': raise ValueError\nsys.addaudithook(hook)"}},
+	},
+	"os.register_at_fork": {
+		probe: "not keep.alive()",
+		dirts: []dirt{{name: "register", code: "import keep\nos.register_at_fork(before=keep.remember(type('F', (), {'__call__': print})()))"}},
+	},
+	"child processes": {
+		probe: "keep.children() == 0",
+		dirts: []dirt{
+			{name: "Popen", code: "import subprocess; subprocess.Popen(['sleep', '1000'])", changes: []string{"child processes: none -> 1 still running"}},
+			{name: "a session of its own", code: "import subprocess; subprocess.Popen(['sleep', '1000'], start_new_session=True)"},
+			{name: "posix_spawn", code: "os.posix_spawn('/bin/sleep', ['sleep', '1000'], {}); os.posix_spawnp('sleep', ['sleep', '1000'], {})"},
+		},
+	},
+	"user and group": {refused: []string{
+		"import os; os.setuid(os.getuid())", "import posix; posix.setgid(0)", "import os; os.setgroups([])", "import os; os.setresuid(0, 0, 0)",
+		"import sys; del sys.modules['posix']; import posix; posix.seteuid(0)",
+	}},
+	"session and process group": {refused: []string{"import os; os.setsid()", "import os; os.setpgid(0, 0)", "import os; os.setpgrp()", "import os; os.tcsetpgrp(0, 1)"}},
+	"root and namespaces":       {refused: []string{"import os; os.chroot('/')"}},
+	"scheduling": {refused: []string{
+		"import os; os.nice(1)", "import os; os.setpriority(os.PRIO_PROCESS, 0, 5)", "import os; os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))",
+		"import os; os.setpriority(os.PRIO_PROCESS, os.getpid(), 5)",
+	}},
+	"host name and clock": {refused: []string{"import socket; socket.sethostname('x')", "import time; time.clock_settime(time.CLOCK_REALTIME, 0)"}},
+	"resource limits":     {refused: []string{"import resource; resource.setrlimit(resource.RLIMIT_CORE, (0, 0))"}},
+	"children of the host": {refused: []string{
+		"import subprocess, os; p = subprocess.Popen('true'); os.wait()", "import subprocess, os; p = subprocess.Popen('true'); os.waitpid(-1, 0)",
+		"import subprocess, os; p = subprocess.Popen('true'); os.waitid(os.P_ALL, 0, os.WEXITED)",
+	}},
+}
+
+func TestRefusedRows(t *testing.T) {
+	ex := openPrepared(t, pyexec.ResetAll)
+	for name, r := range rows {
+		for _, code := range r.refused {
+			_, err := ex.Execute(ctx, code, nil)
+			assert.ErrorIs(t, err, pyexec.ErrType("PermissionError"), "%s: %s", name, code)
+		}
+	}
+}
