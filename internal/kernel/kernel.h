@@ -617,7 +617,7 @@ int pyexec_environ_snapshot(pyexec_kernel *k, const pyexec_row *row, pyexec_row_
 int pyexec_environ_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
 void pyexec_environ_adopt(pyexec_kernel *k); /* the host changed the C environment between calls: follow it */
 
-enum { PYEXEC_MAX_ROWS = 128 };
+enum { PYEXEC_MAX_ROWS = 256 };
 
 struct pyexec_kernel {
     pyexec_config config;
