@@ -476,6 +476,15 @@ func texts(changes []pyexec.Change) []string {
 	return out
 }
 
+// What only the changed state had kept alive, and is a cycle, is collected with it.
+func TestWhatTheStateKeptAliveIsGone(t *testing.T) {
+	ex := open(t, pyexec.Config{RecycleEvery: pyexec.RecycleNever})
+	for _, code := range []string{"sys.path.append(Secret())", "import contextvars; contextvars.ContextVar('v').set(Secret)", "import atexit; atexit.register(Secret)"} {
+		run(t, ex, "import sys\nclass Secret: pass\n"+code)
+		assert.Equal(t, []any{}, run(t, ex, "[c for c in object.__subclasses__() if c.__name__ == 'Secret']").Value, code)
+	}
+}
+
 // A finalizer that makes the state dirty each time it is put back cannot be undone: it taints.
 func TestStateThatChangesBackTaints(t *testing.T) {
 	ex := open(t, pyexec.Config{})

@@ -58,25 +58,44 @@ pyexec_gc_mark(pyexec_kernel *k)
     PyObject_GC_Track(k->gc_young);
 }
 
-void
-pyexec_gc_sweep(pyexec_kernel *k)
-{
-    if (__builtin_expect(pyexec_gc_next(k->gc_young) == k->gc_young_end, 1)) {
-        return;
-    }
-    pyexec_gc_collect(k);
-}
-
-void
-pyexec_gc_collect(pyexec_kernel *k)
+static void
+collect(pyexec_kernel *k)
 {
     PyObject *debug = pyexec_gc_quiet(k); /* new */
     if (pyexec_gc_next(k->gc_frozen) != k->gc_frozen_end) {
         call(k->gc_unfreeze); /* the snippet called gc.freeze or gc.unfreeze: look at everything */
     }
     call(k->gc_collect);
-    freeze(k);
     pyexec_gc_loud(k, debug); /* stolen */
+}
+
+/* What survives is not frozen yet: the reset may be about to drop what keeps it alive, and a cycle that is frozen is never
+ * found again. */
+void
+pyexec_gc_sweep(pyexec_kernel *k)
+{
+    if (__builtin_expect(pyexec_gc_next(k->gc_young) == k->gc_young_end, 1)) {
+        return;
+    }
+    collect(k);
+    k->gc_unsettled = true;
+}
+
+void
+pyexec_gc_collect(pyexec_kernel *k)
+{
+    collect(k);
+    freeze(k);
+    k->gc_unsettled = false;
+}
+
+void
+pyexec_gc_settle(pyexec_kernel *k)
+{
+    if (__builtin_expect(k->gc_unsettled, 0)) {
+        freeze(k);
+        k->gc_unsettled = false;
+    }
 }
 
 void

@@ -303,6 +303,7 @@ int pyexec_output_input(pyexec_kernel *k, const char *in, size_t n);
 int pyexec_gc_init(pyexec_kernel *k);
 void pyexec_gc_mark(pyexec_kernel *k);
 void pyexec_gc_sweep(pyexec_kernel *k);   /* collect if anything made since the mark is still there */
+void pyexec_gc_settle(pyexec_kernel *k);  /* what the sweep left, and the reset, stays */
 void pyexec_gc_collect(pyexec_kernel *k); /* collect what is not frozen */
 void pyexec_gc_full(pyexec_kernel *k);    /* collect everything */
 void pyexec_gc_thaw(pyexec_kernel *k);    /* let Py_FinalizeEx free everything */
@@ -624,6 +625,7 @@ struct pyexec_kernel {
     uint64_t generation; /* of the interpreter, unique in the process; thread states know theirs */
     PyInterpreterState *interp;
     bool gc_enabled; /* what the snippet wants */
+    bool gc_unsettled; /* what survived the call is not frozen yet */
     bool started;    /* the baseline is taken: what happens now is a snippet's doing */
     uint64_t natives; /* C modules loaded so far that cannot be loaded again */
     char pinned[64]; /* the C module, if any, that forbids to finalise */

@@ -68,7 +68,7 @@ pyexec_reset_after(pyexec_kernel *k)
             }
         }
         pyexec_watch_accept(k);
-        if (last == NULL) {
+        if (last == NULL && !k->gc_unsettled) {
             k->burying = false;
             pyexec_modules_import_again(k);
             return;
@@ -76,5 +76,7 @@ pyexec_reset_after(pyexec_kernel *k)
         pyexec_gc_collect(k); /* what only the changed state had kept alive */
     }
     k->burying = false;
-    pyexec_taint(k, "%s changes again each time it is put back", last->name);
+    if (last != NULL) {
+        pyexec_taint(k, "%s changes again each time it is put back", last->name);
+    }
 }

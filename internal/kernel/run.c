@@ -345,6 +345,7 @@ pyexec_run(pyexec_kernel *k, uint32_t flags, uint64_t hash, const char *name, si
     if (reset && !pyexec_confine_end(k)) {
         pyexec_reset_after(k);
     }
+    pyexec_gc_settle(k);
     k->running = NULL;
     k->out.open = k->err.open = false;
     finish(k, &at);
