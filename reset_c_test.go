@@ -22,6 +22,7 @@ zone, mask, locales = time.tzname, signal.pthread_sigmask(signal.SIG_BLOCK, []),
 callbacks, log_mask, affinity = atexit._ncallbacks(), syslog.setlogmask(0), os.sched_getaffinity(0)
 threshold, text_domain = gc.get_threshold(), _locale.textdomain(None)
 refs = []
+posix_open, posix_close = os.open, os.close
 
 def timers(get=signal.getitimer):
     return [get(i)[0] for i in range(3)]
@@ -37,6 +38,9 @@ def children(pid=os.getpid(), listdir=os.listdir, open=open):
                 pass
     return found
 
+def descriptors(listdir=os.listdir, len=len):
+    return len(listdir("/proc/self/fd"))
+
 def alive():
     return [r for r in refs if r() is not None]
 
@@ -50,6 +54,8 @@ def audited(audit=sys.audit):
     except Exception:
         return True
     return False
+
+descriptors_were = descriptors()
 
 def tools(get=getattr(getattr(sys, "monitoring", None), "get_tool", lambda i: None)):
     return [get(i) for i in range(6)]
@@ -145,9 +151,7 @@ var cRows = map[string]rowTest{
 		dirts: []dirt{
 			{name: "umask", code: "os.umask(0o007)", changes: []string{"os.umask: 0o022 -> 0o007"}},
 			{name: "posix", code: "import posix; posix.umask(0o070)"},
-			{name: "second copy", code: "del sys.modules['posix']; import posix; posix.umask(0o077)", onlyAll: true},
 		},
-		also: "sys.modules",
 	},
 	"time.tzset": {
 		also:  "os.environ",
@@ -222,6 +226,28 @@ var cRows = map[string]rowTest{
 			{name: "posix_spawn", code: "os.posix_spawn('/bin/sleep', ['sleep', '1000'], {}); os.posix_spawnp('sleep', ['sleep', '1000'], {})"},
 		},
 	},
+	"descriptors": {
+		probe: "keep.descriptors() == keep.descriptors_were",
+		dirts: []dirt{
+			{name: "open", code: "os.open('/dev/null', os.O_RDONLY)", changes: []string{"descriptors: +/dev/null"}},
+			{name: "pipe", code: "os.pipe(); os.pipe2(os.O_CLOEXEC)"},
+			{name: "dup", code: "os.dup(1); os.dup2(1, 200)"},
+			{name: "one of two", code: "a, b = os.pipe(); os.close(a)"},
+			{name: "detached", code: "import socket; socket.socket().detach()"},
+			{name: "sent", code: "import socket\na, b = socket.socketpair()\nsocket.send_fds(a, [b'x'], [a.fileno(), b.fileno()])\nsocket.recv_fds(b, 1, 2)"},
+			{name: "others", code: "os.memfd_create('x'); os.eventfd(0); os.openpty(); os.pidfd_open(os.getpid())"},
+			{name: "fcntl", code: "import fcntl; fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 100)"},
+		},
+	},
+	"descriptors of the host": {refused: []string{
+		"import os; os.close(1)", "import os; os.close(fd=1)", "import os; os.dup2(os.open('/dev/null', 0), 1)", "import os; os.set_blocking(0, False)",
+		"import socket; socket.close(0)", "open(1, 'w')", "import os; os.fdopen(0)", "import io; io.FileIO(0, 'r', True)",
+		"import io\nclass F(io.FileIO):\n    def __init__(self, n): super().__init__(n)\nF(0)",
+		"import socket; socket.socket(fileno=0)", "import _socket; _socket.socket(1, 1, 0, 0)", "import fcntl; fcntl.fcntl(0, fcntl.F_SETFL, 0)",
+		"class I:\n    def __index__(self): return 0\nopen(I())", "import os\nclass I:\n    def __index__(self): return 0\nos.close(I())",
+		"import fcntl\nclass F:\n    def fileno(self): return 0\nfcntl.flock(F(), fcntl.LOCK_UN)", "import os; os.lseek(0, 0, 0)",
+		"import termios; termios.tcflush(0, 0)",
+	}},
 	"user and group": {refused: []string{
 		"import os; os.setuid(os.getuid())", "import posix; posix.setgid(0)", "import os; os.setgroups([])", "import os; os.setresuid(0, 0, 0)",
 		"import sys; del sys.modules['posix']; import posix; posix.seteuid(0)",
@@ -246,6 +272,29 @@ func TestRefusedRows(t *testing.T) {
 		for _, code := range r.refused {
 			_, err := ex.Execute(ctx, code, nil)
 			assert.ErrorIs(t, err, pyexec.ErrType("PermissionError"), "%s: %s", name, code)
+		}
+	}
+}
+
+// What a snippet does with descriptors of its own is not in the way of anybody.
+func TestOwnDescriptors(t *testing.T) {
+	ex := open(t, pyexec.Config{})
+	for _, code := range []string{
+		"import os\nf = open('/dev/null'); os.close(f.fileno()); f.close()",
+		"import os\nr, w = os.pipe()\nwith os.fdopen(r, 'rb') as f:\n    os.write(w, b'x'); os.close(w); assert f.read() == b'x'",
+		"import subprocess\nassert subprocess.run(['cat'], input=b'x', capture_output=True).stdout == b'x'",
+		"import socket\na, b = socket.socketpair(); a.sendall(b'x'); assert b.recv(1) == b'x'; c = socket.socket(fileno=a.detach()); c.close(); b.close()",
+		"import asyncio\nasync def f(): await asyncio.sleep(0)\nasyncio.run(f())",
+		"import tempfile\nwith tempfile.TemporaryFile() as f: f.write(b'x')\nwith tempfile.NamedTemporaryFile() as f: f.write(b'x')",
+		"import os\nn = os.open('/dev/null', os.O_RDWR); os.dup2(n, n); os.set_blocking(n, False); os.lseek(n, 0, 0); os.closerange(3, 1 << 20)",
+		"open(1, 'w', closefd=False).close()",
+	} {
+		for range 2 {
+			res := run(t, ex, code)
+			assert.Empty(t, res.Tainted, code)
+			for _, c := range res.Changes {
+				assert.NotEqual(t, "descriptors", c.State, code)
+			}
 		}
 	}
 }

@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/time.h>
+#include <sys/types.h>
 #include <time.h>
 
 /* ---------------------------------------------------------------- seen from outside; GIL not held ---------------- */
@@ -401,6 +402,23 @@ typedef struct {
 int pyexec_children_init(pyexec_kernel *k);
 int pyexec_children_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
 
+/* row_descriptors.c */
+typedef struct {
+    struct pyexec_descriptor {
+        int fd;
+        dev_t device;
+        ino_t inode;
+        bool marked;
+        bool stays; /* a module opened it while it was imported */
+    } *items;
+    size_t n, cap;
+} pyexec_descriptors;
+
+int pyexec_descriptors_init(pyexec_kernel *k);
+int pyexec_descriptors_saw(pyexec_kernel *k, PyObject *name, PyObject *module);
+void pyexec_descriptors_clear(void);
+int pyexec_descriptors_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+
 /* watch.c: signals that cost nearly nothing while nothing changes. */
 typedef struct {
     PyObject *dict; /* owned */
@@ -660,6 +678,7 @@ struct pyexec_kernel {
 
     pyexec_process process;
     pyexec_children children;
+    pyexec_descriptors descriptors;
     PyObject *audit_hooks; /* list of a snippet's own, in the state of their row; borrowed */
     bool evaluating; /* the snippet's code runs, and not what encodes its values */
     bool touched; /* a hook of touch.c has noted something: the table is to look */

@@ -293,6 +293,7 @@ free_kernel(pyexec_kernel *k)
     pyexec_buf_free(&k->trace.buf);
     free(k->codes.chains);
     free(k->children.items);
+    free(k->descriptors.items);
     free((char *)k->config.preload);
     free((char *)k->config.keep);
     free(k);

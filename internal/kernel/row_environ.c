@@ -108,8 +108,10 @@ pyexec_environ_snapshot(pyexec_kernel *k, const pyexec_row *row, pyexec_row_stat
     }
     s->contents = PyTuple_Pack(4, dict, dict_items, data, data_items);
     Py_XSETREF(k->environ_vars, read_environ());
-    if (s->contents == NULL || k->environ_vars == NULL || pyexec_find_skip(k, s->object) < 0 || pyexec_find_skip(k, data) < 0 ||
-        pyexec_watch_slot(k, _PyObject_GetDictPtr(s->object)) < 0 || pyexec_watch_dict(k, dict) < 0 ||
+    /* the dict of the variables is posix.environ, too */
+    if (s->contents == NULL || k->environ_vars == NULL || pyexec_find_skip(k, s->object) < 0 ||
+        pyexec_find_skip(k, data) < 0 || pyexec_watch_slot(k, _PyObject_GetDictPtr(s->object)) < 0 ||
+        pyexec_watch_dict(k, dict) < 0 ||
         pyexec_watch_dict(k, data) < 0) {
         goto done;
     }

@@ -103,6 +103,8 @@ const pyexec_row pyexec_rows[] = {
     TOUCHED("child processes", "what starts one: subprocess, os.posix_spawn",
             "killed, with the process group it leads, and waited for by number; one that does not end in 200 ms taints",
             pyexec_children_restore),
+    TOUCHED("descriptors", "what returns one as a number: os.open, os.pipe, socket.detach ...",
+            "closed, if still open and still the same file", pyexec_descriptors_restore),
     {"signal.getsignal", NULL, NULL, NULL, pyexec_signals_restore, HOOK("signal.signal, siginterrupt and set_wakeup_fd"),
      "signal.signal and sigaction with what was there", "one flag for all",
      "refused in process, by CPython: snippets do not run on its main thread"},
@@ -113,6 +115,8 @@ const pyexec_row pyexec_rows[] = {
     REFUSED("host name and clock", HOOK("socket.sethostname, time.clock_settime and clock_settime_ns")),
     REFUSED("resource limits", "the audit events resource.setrlimit and resource.prlimit"),
     REFUSED("children of the host", HOOK("os.wait, wait3, wait4, waitpid and waitid: for a snippet's own children only")),
+    REFUSED("descriptors of the host",
+            HOOK("os.close, os.dup2, os.set_blocking, fcntl.fcntl ..., and in open(n) and socket(fileno=n), which would close it")),
     {"sys.modules", NULL, NULL, NULL, pyexec_sys_modules_restore, "the version of the dict",
      "entries get their modules back; modules that imports loaded stay", "a compare", IN_PLACE},
     /* attributes of modules */

@@ -226,7 +226,7 @@ pyexec_touch_module(pyexec_kernel *k, PyObject *name, PyObject *module)
         t->def = def;
         def->ml_meth = f;
     }
-    return pyexec_values_saw(k, name, module);
+    return pyexec_values_saw(k, name, module) < 0 || pyexec_descriptors_saw(k, name, module) < 0 ? -1 : 0;
 }
 
 PyObject *
@@ -391,7 +391,7 @@ pyexec_touch_init(pyexec_kernel *k)
 {
     kernel = k;
     if (pyexec_values_init(k) < 0 || pyexec_interpreter_init(k) < 0 ||
-        pyexec_process_init(k) < 0 || pyexec_children_init(k) < 0) {
+        pyexec_process_init(k) < 0 || pyexec_children_init(k) < 0 || pyexec_descriptors_init(k) < 0) {
         return -1;
     }
     return pyexec_touch_loaded(k) < 0 ? -1 : touch_monitoring(k);
@@ -400,5 +400,6 @@ pyexec_touch_init(pyexec_kernel *k)
 void
 pyexec_touch_clear(void)
 {
+    pyexec_descriptors_clear();
     kernel = NULL; /* from now on the functions are their old selves */
 }
