@@ -3,10 +3,12 @@ package pyexec_test
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -445,22 +447,28 @@ func TestResetAllPutsBack(t *testing.T) {
 	assert.Empty(t, run(t, ex, "x = 1").Changes)
 }
 
+// Each dirt with one of several other rows; over the rows of a table this long, each row has met many others.
 func TestTwoRowsAtOnce(t *testing.T) {
+	const others = 6
 	ex := openPrepared(t, pyexec.ResetAll)
-	for a, ra := range rows {
-		for b, rb := range rows {
-			for i, da := range ra.dirts {
-				if len(rb.dirts) == 0 {
+	names := slices.Sorted(maps.Keys(rows))
+	n := 0
+	for i, a := range names {
+		for _, da := range rows[a].dirts {
+			for range others {
+				n++
+				b := names[(i+n*17)%len(names)]
+				if len(rows[b].dirts) == 0 || a == b {
 					continue
 				}
-				db := rb.dirts[i%len(rb.dirts)]
+				db := rows[b].dirts[n%len(rows[b].dirts)]
 				if !possible(t, ex, da) || !possible(t, ex, db) {
 					continue
 				}
 				_, err := ex.Execute(ctx, "import os, sys\n"+da.code+"\ntry:\n    "+indent(db.code)+"\nexcept Exception: pass", nil)
 				require.NoError(t, err, "%s %s with %s %s", a, da.name, b, db.name)
-				require.True(t, clean(t, ex, da.orElse(ra.probe)), "%s %s with %s %s", a, da.name, b, db.name)
-				require.True(t, clean(t, ex, db.orElse(rb.probe)), "%s %s with %s %s", a, da.name, b, db.name)
+				require.True(t, clean(t, ex, da.orElse(rows[a].probe)), "%s %s with %s %s", a, da.name, b, db.name)
+				require.True(t, clean(t, ex, db.orElse(rows[b].probe)), "%s %s with %s %s", a, da.name, b, db.name)
 			}
 		}
 	}
