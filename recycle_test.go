@@ -87,6 +87,7 @@ func TestRecycleSurvives(t *testing.T) {
 		"threading": "import threading\nr = []\nt = threading.Thread(target=lambda: r.append(1))\nt.start()\nt.join()\nok = r == [1]",
 		"futures":   "import concurrent.futures as c\nwith c.ThreadPoolExecutor(2) as p: ok = list(p.map(abs, [-1, -2])) == [1, 2]",
 		"logging":   "import logging\nlogging.getLogger('x').warning('w')\nok = True",
+		"names":     "ok = '\\xff'.encode('ascii', 'namereplace') + eval(r\"'\\N{DIGIT ONE}'\").encode() == b'\\\\N{LATIN SMALL LETTER Y WITH DIAERESIS}1'",
 		"many": "import json, re, datetime, decimal, asyncio, threading, random, hashlib, pickle, csv, uuid, struct, zlib\n" +
 			"ok = json.loads(json.dumps([1])) == [1] and bool(re.match('a+', 'aa'))",
 	} {

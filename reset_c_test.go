@@ -17,7 +17,7 @@ func init() {
 // keepMore is the part of keepModule that the rows below need.
 const keepMore = `
 import _asyncio, _locale, _tracemalloc, atexit, csv, locale, signal, socket, syslog
-import weakref
+import codecs, collections.abc, ctypes, decimal, numbers, random, sqlite3, weakref, zoneinfo
 zone, mask, locales = time.tzname, signal.pthread_sigmask(signal.SIG_BLOCK, []), locale.setlocale(locale.LC_ALL)
 callbacks, log_mask, affinity = atexit._ncallbacks(), syslog.setlogmask(0), os.sched_getaffinity(0)
 threshold, text_domain = gc.get_threshold(), _locale.textdomain(None)
@@ -56,6 +56,54 @@ def audited(audit=sys.audit):
     return False
 
 descriptors_were = descriptors()
+
+def finds(name, look=codecs.lookup):
+    try:
+        look(name)
+    except LookupError:
+        return False
+    return True
+
+def handles(name, look=codecs.lookup_error):
+    try:
+        look(name)
+    except LookupError:
+        return False
+    return True
+
+os.makedirs(KEEP + "/Planted", exist_ok=True)
+with open(KEEP + "/Planted/Zone", "wb") as f:
+    f.write(b"TZif" + bytes(16 + 20) + b"\0\0\0\4" + bytes(6) + b"UTC\0") # RFC 8536: one type, no transitions
+with open(KEEP + "/Planted/Zone", "r+b") as f:
+    f.seek(36); f.write(b"\0\0\0\1")
+
+def zone_is_known(name, zone=zoneinfo.ZoneInfo):
+    try:
+        zone(name)
+    except Exception:
+        return False
+    return True
+
+def sqlite_traces(connect=sqlite3.connect):
+    seen, hook = [], sys.unraisablehook
+    sys.unraisablehook = seen.append
+    c = connect(":memory:")
+    c.create_function("f", 0, lambda: 1 / 0)
+    try:
+        c.execute("select f()")
+    except sqlite3.OperationalError:
+        pass
+    sys.unraisablehook = hook
+    return bool(seen)
+
+strerror = ctypes.CDLL(None).strlen
+
+class Plain: pass
+
+def is_sequence(v):
+    match v:
+        case [*_]: return True
+    return False
 
 def tools(get=getattr(getattr(sys, "monitoring", None), "get_tool", lambda i: None)):
     return [get(i) for i in range(6)]
@@ -248,6 +296,57 @@ var cRows = map[string]rowTest{
 		"import fcntl\nclass F:\n    def fileno(self): return 0\nfcntl.flock(F(), fcntl.LOCK_UN)", "import os; os.lseek(0, 0, 0)",
 		"import termios; termios.tcflush(0, 0)",
 	}},
+	"codecs.register": {
+		probe: "not keep.finds('planted')",
+		dirts: []dirt{
+			{name: "register", code: "import codecs; f = lambda name: codecs.lookup('utf-8') if name == 'planted' else None\ncodecs.register(f); 'x'.encode('planted')"},
+			{name: "unregister", code: "import codecs, encodings; codecs.unregister(encodings.search_function)", probe: "keep.finds('cp037')"},
+		},
+	},
+	"codecs.register_error": {
+		probe: "not keep.handles('planted') and len('a\\xff'.encode('ascii', 'namereplace')) > 9",
+		dirts: []dirt{
+			{name: "new", code: "import codecs; codecs.register_error('planted', print)"},
+			{name: "replaced", code: "import codecs; codecs.register_error('namereplace', lambda e: ('planted', e.end))"},
+		},
+	},
+	"abc.ABCMeta.register": {
+		probe: "not isinstance(keep.Plain(), __import__('numbers').Number) and not isinstance(keep.Plain(), __import__('collections.abc').abc.Iterable) and not keep.is_sequence(keep.Plain())",
+		dirts: []dirt{
+			{name: "register", code: "import keep, numbers; numbers.Integral.register(keep.Plain); isinstance(keep.Plain(), numbers.Number)"},
+			{name: "flags", code: "import keep, collections.abc as c; c.Sequence.register(keep.Plain); isinstance(keep.Plain(), c.Iterable)"},
+			{name: "two", code: "import keep, numbers\nclass A: pass\nnumbers.Real.register(A); numbers.Real.register(keep.Plain); isinstance(keep.Plain(), numbers.Number)"},
+		},
+	},
+	"random.seed": {
+		probe: "__import__('random').random() != 0.13436424411240122",
+		dirts: []dirt{
+			{name: "seed", code: "import random; random.seed(1)"},
+			{name: "setstate", code: "import random; r = random.Random(1); random.setstate(r.getstate())"},
+		},
+	},
+	"decimal.DefaultContext": {
+		probe: "[c.prec for c in (__import__('decimal').DefaultContext, __import__('decimal').BasicContext)] == [28, 9] and __import__('decimal').Context().traps[__import__('decimal').DivisionByZero]",
+		dirts: []dirt{
+			{name: "precision", code: "import decimal; decimal.DefaultContext.prec = 5; decimal.BasicContext.prec = 2"},
+			{name: "traps", code: "import decimal; decimal.DefaultContext.traps[decimal.DivisionByZero] = False"},
+		},
+	},
+	"zoneinfo": {
+		also:  "zoneinfo",
+		probe: "not keep.zone_is_known('Planted/Zone')",
+		dirts: []dirt{{name: "path", code: "import zoneinfo, keep; zoneinfo.reset_tzpath([keep.KEEP]); zoneinfo.ZoneInfo('Planted/Zone')"}},
+	},
+	"sqlite3.enable_callback_tracebacks": {
+		probe: "not keep.sqlite_traces()",
+		dirts: []dirt{{name: "on", code: "import sqlite3; sqlite3.enable_callback_tracebacks(True)"}},
+	},
+	"ctypes": {taints: []string{
+		"import ctypes; ctypes.CDLL(None)", "import ctypes; ctypes.pythonapi.Py_GetVersion", "import ctypes; ctypes.memmove(bytes(1), b'x', 1)",
+		"import ctypes; ctypes.c_int.from_address(id(object()))", "import keep; keep.strerror(b'x')",
+	}},
+	"subinterpreters":        {refused: []string{"try:\n    import _xxsubinterpreters as i\nexcept ImportError:\n    import _interpreters as i\ni.create()"}},
+	"CPython's test modules": {refused: []string{"import _testcapi", "import _testinternalcapi"}},
 	"user and group": {refused: []string{
 		"import os; os.setuid(os.getuid())", "import posix; posix.setgid(0)", "import os; os.setgroups([])", "import os; os.setresuid(0, 0, 0)",
 		"import sys; del sys.modules['posix']; import posix; posix.seteuid(0)",
@@ -297,4 +396,29 @@ func TestOwnDescriptors(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestRowsThatTaint(t *testing.T) {
+	ex := openPrepared(t, pyexec.ResetAll)
+	for name, r := range rows {
+		for _, code := range r.taints {
+			res := run(t, ex, code)
+			assert.Contains(t, res.Tainted, name, code)
+			assert.Empty(t, run(t, ex, "x = 1").Tainted)
+		}
+	}
+	assert.NotZero(t, ex.Stats().RecyclesBy[pyexec.RecycleTaint])
+}
+
+// An abstract class of a module asks the classes that derive from it, and remembers what a snippet's own said.
+func TestAbstractClassesForget(t *testing.T) {
+	ex := open(t, pyexec.Config{})
+	run(t, ex, `
+import collections.abc
+class Every(collections.abc.Sequence):
+    @classmethod
+    def __subclasshook__(cls, other): return True
+assert isinstance(5, collections.abc.Sequence)
+`)
+	assert.Equal(t, false, run(t, ex, "import collections.abc; isinstance(5, collections.abc.Sequence)").Value)
 }

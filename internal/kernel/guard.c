@@ -35,12 +35,43 @@ on_kill(PyObject *args, const char *what)
     return host && s != 0 ? refuse(what, "it would signal the host process") : 0;
 }
 
+static bool
+is_for_tests(PyObject *args) /* _testcapi, _testinternalcapi ... */
+{
+    PyObject *name = PyTuple_Check(args) && PyTuple_GET_SIZE(args) > 0 ? PyTuple_GET_ITEM(args, 0) : NULL; /* borrowed */
+    const char *s = name != NULL && PyUnicode_Check(name) ? PyUnicode_AsUTF8(name) : NULL;
+    PyErr_Clear();
+    static const char *const all[] = {"_testcapi", "_testinternalcapi", "_testlimitedcapi", "_testsinglephase",
+                                      "_testmultiphase"};
+    for (size_t i = 0; s != NULL && i < sizeof all / sizeof *all; i++) {
+        if (strcmp(s, all[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int
 on_audit(const char *event, PyObject *args, void *data)
 {
     if (event[0] == 'i' && strcmp(event, "import") == 0) {
         pyexec_saw_import(data, args);
+        return is_for_tests(args) && ((pyexec_kernel *)data)->running != NULL
+                   ? refuse("importing CPython's own test modules", "they change what no reset can put back")
+                   : 0;
+    }
+    if (strncmp(event, "ctypes.", 7) == 0) {
+        /* others only look, or work on ctypes' own objects */
+        static const char *const acts[] = {"dlopen", "dlsym", "dlsym/handle", "call_function", "cdata", "PyObj_FromPtr"};
+        for (size_t i = 0; i < sizeof acts / sizeof *acts; i++) {
+            if (strcmp(event + 7, acts[i]) == 0) {
+                pyexec_ctypes_used();
+            }
+        }
         return 0;
+    }
+    if (strcmp(event, "cpython.PyInterpreterState_New") == 0 && ((pyexec_kernel *)data)->running != NULL) {
+        return refuse(event, "another interpreter would outlive the snippet");
     }
     if (strcmp(event, "signal.pthread_kill") == 0) {
         return refuse(event, "it would signal the host process");

@@ -172,6 +172,7 @@ void pyexec_cbor_str(pyexec_buf *b, PyObject *str);                  /* never fa
 int pyexec_on_lifecycle_thread(void (*function)(void *), void *arg); /* GIL not held */
 
 /* modules.c */
+bool pyexec_is_unsound_builtin(PyObject *name);
 void pyexec_saw_import(pyexec_kernel *k, PyObject *args); /* an audit event "import" */
 
 /* attach.c: the only file that takes or gives up the GIL. */
@@ -347,6 +348,8 @@ int pyexec_touch_loaded(pyexec_kernel *k);
 int pyexec_touch_module(pyexec_kernel *k, PyObject *name, PyObject *module); /* it has just been imported */
 PyObject *pyexec_real(const pyexec_call *c);                                   /* new: what the function itself does */
 PyObject *pyexec_original(PyObject *module, const char *name); /* new: a function of a C module that no hook sees */
+PyObject *pyexec_ask(const pyexec_call *c, const char *name, PyObject *a, PyObject *b); /* new: another of its module */
+PyObject *pyexec_call_method(const char *module, const char *type, const char *name, PyObject *self); /* new */
 PyObject *pyexec_arg(const pyexec_call *c, Py_ssize_t at, const char *name); /* borrowed, NULL if absent */
 PyObject *pyexec_refuse(const pyexec_call *c);                               /* a hook; data is the reason */
 bool pyexec_by_snippet(pyexec_kernel *k); /* a snippet runs, and no import is under way, whose changes would stay */
@@ -418,6 +421,29 @@ int pyexec_descriptors_init(pyexec_kernel *k);
 int pyexec_descriptors_saw(pyexec_kernel *k, PyObject *name, PyObject *module);
 void pyexec_descriptors_clear(void);
 int pyexec_descriptors_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+
+/* row_registries.c */
+typedef struct {
+    PyObject *search_path, *errors, *cache; /* of codecs; owned, as all here */
+    PyObject *random, *zoneinfo;            /* once there is one: random._inst, zoneinfo.ZoneInfo */
+    struct {
+        PyObject *object;
+        size_t n;
+        unsigned char bytes[256];
+    } templates[3]; /* of decimal contexts */
+} pyexec_registries;
+
+int pyexec_registries_init(pyexec_kernel *k);
+int pyexec_registries_saw(pyexec_kernel *k, PyObject *name, PyObject *module);
+void pyexec_registries_clear(pyexec_kernel *k);
+void pyexec_ctypes_used(void);
+bool pyexec_templates_quiet(pyexec_kernel *k);
+int pyexec_codecs_snapshot(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+int pyexec_codecs_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+int pyexec_abc_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+int pyexec_random_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+int pyexec_templates_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+int pyexec_zoneinfo_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
 
 /* watch.c: signals that cost nearly nothing while nothing changes. */
 typedef struct {
@@ -679,6 +705,7 @@ struct pyexec_kernel {
     pyexec_process process;
     pyexec_children children;
     pyexec_descriptors descriptors;
+    pyexec_registries registries;
     PyObject *audit_hooks; /* list of a snippet's own, in the state of their row; borrowed */
     bool evaluating; /* the snippet's code runs, and not what encodes its values */
     bool touched; /* a hook of touch.c has noted something: the table is to look */

@@ -20,7 +20,7 @@ static const struct {
     {"_sqlite3", 0x030B},     {"_statistics", 0x030B}, {"_struct", 0x030B},  {"_typing", 0x030B},
     {"_uuid", 0x030B},        {"array", 0x030B},      {"binascii", 0x030B},  {"fcntl", 0x030B},
     {"math", 0x030B},         {"pyexpat", 0x030B},    {"_elementtree", 0x030B}, {"select", 0x030B},
-    {"unicodedata", 0x030B},  {"zlib", 0x030B},       {"_ast", 0x030B},      {"atexit", 0x030B},
+    {"unicodedata", 0x030E},  {"zlib", 0x030B},       {"_ast", 0x030B},      {"atexit", 0x030B},
     {"_datetime", 0x030E},    {"_decimal", 0x030E},   {"_asyncio", 0x030E},  {"_contextvars", 0x030B},
     {"_socket", 0x030E},      {"_ssl", 0x030E},       {"_interpreters", 0x030E}, {"_opcode_metadata", 0x030E},
     {"_suggestions", 0x030E},
@@ -46,6 +46,15 @@ is_sound(const char *name)
         }
     }
     return false;
+}
+
+/* A built-in one that must not be loaded twice: its audit event comes before importlib is asked. */
+bool
+pyexec_is_unsound_builtin(PyObject *name)
+{
+    const char *s = PyUnicode_Check(name) ? PyUnicode_AsUTF8(name) : NULL;
+    PyErr_Clear();
+    return s != NULL && is_builtin(s) && !is_sound(s);
 }
 
 void

@@ -16,13 +16,13 @@ on_monitoring(const pyexec_call *c)
         return pyexec_real(c);
     }
     if (strcmp(name, "set_events") == 0) {
-        was = PyObject_CallMethod(c->self, "get_events", "O", tool); /* new */
+        was = pyexec_ask(c, "get_events", tool, NULL); /* new */
     }
     else if (strcmp(name, "set_local_events") == 0 && second != NULL) {
-        was = PyObject_CallMethod(c->self, "get_local_events", "OO", tool, second); /* new */
+        was = pyexec_ask(c, "get_local_events", tool, second); /* new */
     }
     else if (strcmp(name, "free_tool_id") == 0) {
-        was = PyObject_CallMethod(c->self, "get_tool", "O", tool); /* new: its name */
+        was = pyexec_ask(c, "get_tool", tool, NULL); /* new: its name */
     }
     PyErr_Clear(); /* the function itself says it better */
     r = pyexec_real(c);
@@ -88,8 +88,8 @@ on_tracemalloc(const pyexec_call *c)
     if (!pyexec_by_snippet(c->k)) {
         return pyexec_real(c);
     }
-    tracing = PyObject_CallMethod(c->self, "is_tracing", NULL);         /* new */
-    limit = PyObject_CallMethod(c->self, "get_traceback_limit", NULL);  /* new */
+    tracing = pyexec_ask(c, "is_tracing", NULL, NULL);         /* new */
+    limit = pyexec_ask(c, "get_traceback_limit", NULL, NULL);  /* new */
     r = tracing == NULL || limit == NULL ? NULL : pyexec_real(c);
     int rc = 0;
     if (r != NULL && strcmp(c->touch->name, "start") == 0 && tracing == Py_False) {
@@ -293,6 +293,8 @@ pyexec_interpreter_init(pyexec_kernel *k)
         TOUCH("os.register_at_fork", "posix", "register_at_fork", on_register_at_fork),
         TOUCH("sys.addaudithook", "sys", "addaudithook", on_addaudithook),
         REFUSE("sys", "activate_stack_trampoline", "it would keep a file of the host's open until the process ends"),
+        REFUSE("_interpreters", "create", "another interpreter would outlive the snippet"),
+        REFUSE("_xxsubinterpreters", "create", "another interpreter would outlive the snippet"),
         REFUSE("sys", "remote_exec", "it would run code in another process"),
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {

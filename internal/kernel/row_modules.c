@@ -210,7 +210,7 @@ find_and_load(PyObject *self, PyObject *const *args, Py_ssize_t n)
     PyObject *module = PyObject_Vectorcall(m->find_and_load, args, (size_t)n, NULL); /* new */
     m->depth--;
     PyObject *exc = pyexec_take_exception(); /* new */
-    import_ended(k, args[0], clean, k->natives != natives, before);
+    import_ended(k, args[0], clean, k->natives != natives || pyexec_is_unsound_builtin(args[0]), before);
     if (collects) {
         PyGC_Enable();
     }

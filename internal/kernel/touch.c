@@ -226,7 +226,10 @@ pyexec_touch_module(pyexec_kernel *k, PyObject *name, PyObject *module)
         t->def = def;
         def->ml_meth = f;
     }
-    return pyexec_values_saw(k, name, module) < 0 || pyexec_descriptors_saw(k, name, module) < 0 ? -1 : 0;
+    return pyexec_values_saw(k, name, module) < 0 || pyexec_descriptors_saw(k, name, module) < 0 ||
+                   pyexec_registries_saw(k, name, module) < 0
+               ? -1
+               : 0;
 }
 
 PyObject *
@@ -243,6 +246,32 @@ pyexec_original(PyObject *module, const char *name)
         return NULL;
     }
     return PyCFunction_NewEx(def, module, NULL);
+}
+
+/* Attributes of modules and types are not asked: a snippet can have put its own there. */
+PyObject *
+pyexec_ask(const pyexec_call *c, const char *name, PyObject *a, PyObject *b)
+{
+    PyObject *f = pyexec_original(c->self, name);                                                  /* new */
+    PyObject *r = f == NULL ? NULL : PyObject_CallFunctionObjArgs(f, a, a == NULL ? NULL : b, NULL); /* new */
+    Py_XDECREF(f);
+    return r;
+}
+
+PyObject *
+pyexec_call_method(const char *module, const char *type, const char *name, PyObject *self)
+{
+    for (size_t i = 0; i < ntouches; i++) {
+        pyexec_touch *t = &touches[i];
+        if (t->def != NULL && same(t->module, module) && same(t->type, type) && same(t->name, name)) {
+            PyObject *f = PyCFunction_NewEx(&t->real, self, NULL);            /* new */
+            PyObject *r = f == NULL ? NULL : PyObject_CallNoArgs(f); /* new */
+            Py_XDECREF(f);
+            return r;
+        }
+    }
+    PyErr_Format(PyExc_SystemError, "pyexec: there is no method %s", name);
+    return NULL;
 }
 
 PyObject *
@@ -263,6 +292,14 @@ bool
 pyexec_by_snippet(pyexec_kernel *k)
 {
     return k->running != NULL && k->modules.depth == 0;
+}
+
+void
+pyexec_ctypes_used(void)
+{
+    if (kernel != NULL && pyexec_by_snippet(kernel)) {
+        pyexec_taint(kernel, "the snippet used ctypes, which can change anything");
+    }
 }
 
 PyObject *
@@ -391,7 +428,8 @@ pyexec_touch_init(pyexec_kernel *k)
 {
     kernel = k;
     if (pyexec_values_init(k) < 0 || pyexec_interpreter_init(k) < 0 ||
-        pyexec_process_init(k) < 0 || pyexec_children_init(k) < 0 || pyexec_descriptors_init(k) < 0) {
+        pyexec_process_init(k) < 0 || pyexec_children_init(k) < 0 || pyexec_descriptors_init(k) < 0 ||
+        pyexec_registries_init(k) < 0) {
         return -1;
     }
     return pyexec_touch_loaded(k) < 0 ? -1 : touch_monitoring(k);
