@@ -420,6 +420,7 @@ typedef struct {
 int pyexec_descriptors_init(pyexec_kernel *k);
 int pyexec_descriptors_saw(pyexec_kernel *k, PyObject *name, PyObject *module);
 void pyexec_descriptors_clear(void);
+void pyexec_descriptor_is_ours(int fd);
 int pyexec_descriptors_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
 
 /* row_registries.c */

@@ -89,6 +89,13 @@ note(pyexec_kernel *k, int fd, bool copy)
     return 0;
 }
 
+/* One that the kernel itself opened for the interpreter to use and close. */
+void
+pyexec_descriptor_is_ours(int fd)
+{
+    (void)fcntl(fd, F_SETOWN, (int)getpid());
+}
+
 static PyObject *
 refuse(const char *what)
 {

@@ -125,6 +125,7 @@ open_source(PyObject *self, PyObject *args, PyObject *kwargs)
         done += (size_t)w;
     }
     lseek(fd, 0, SEEK_SET);
+    pyexec_descriptor_is_ours(fd);
     PyObject *file = PyObject_CallFunction(l->open, "is", fd, "rb"); /* new: closes fd */
     if (file == NULL) {
         close(fd);
