@@ -29,6 +29,7 @@ bench: deps ## run the benchmarks
 
 soak: deps ## run the soak test: very many executions, and memory that must stay flat
 	go run ./internal/soak
+	go test -count=1 -timeout 60m -v -run TestSoak . -soak 200000
 
 deps: ## install what is needed to build, where it is missing
 	@scripts/deps.sh
