@@ -21,7 +21,7 @@
 //
 // # What is reset
 //
-// After each call the state in the reset table (README.md) is put back: identity and contents, however it was changed.
+// After each call the state in the reset table (RESET.md) is put back: identity and contents, however it was changed.
 // [Result.Changes] says what had changed. Noticing that nothing has is nearly free. What cannot be put back taints the
 // interpreter, and it is recycled before the next call. Beyond the table, nothing of a call's own is left: its namespace,
 // functions and classes are gone before the next call begins, and so is the garbage they leave, whose finalizers run

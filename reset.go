@@ -15,7 +15,7 @@ import (
 type ResetMode uint8
 
 const (
-	// ResetAll puts back everything in the reset table (README.md): the next snippet cannot tell that another ran.
+	// ResetAll puts back everything in the reset table (RESET.md): the next snippet cannot tell that another ran.
 	ResetAll ResetMode = iota
 	// ResetNone puts back nothing: snippets have fresh namespaces and share all other interpreter state. For trusted
 	// code that means to share it, and for measuring what a reset costs.
