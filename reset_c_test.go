@@ -366,7 +366,7 @@ var cRows = map[string]rowTest{
 }
 
 func TestRefusedRows(t *testing.T) {
-	ex := openPrepared(t, pyexec.ResetAll)
+	ex, _ := openPrepared(t, pyexec.ResetAll)
 	for name, r := range rows {
 		for _, code := range r.refused {
 			_, err := ex.Execute(ctx, code, nil)
@@ -399,7 +399,7 @@ func TestOwnDescriptors(t *testing.T) {
 }
 
 func TestRowsThatTaint(t *testing.T) {
-	ex := openPrepared(t, pyexec.ResetAll)
+	ex, _ := openPrepared(t, pyexec.ResetAll)
 	for name, r := range rows {
 		for _, code := range r.taints {
 			res := run(t, ex, code)
