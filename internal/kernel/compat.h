@@ -144,6 +144,38 @@ pyexec_has_instance_dict(PyObject *v)
     return _PyObject_GetDictPtr(v) != NULL;
 }
 
+/* The dict of an instance's attributes, such that whatever changes one is seen by who watches the dict. From 3.13 on the
+ * values of a young one lie in the object itself, and are set there without a word. */
+static inline PyObject * /* new */
+pyexec_instance_dict(PyObject *v)
+{
+    PyObject *dict = PyObject_GenericGetDict(v, NULL); /* new */
+#if PY_VERSION_HEX >= 0x030D0000
+    if (dict != NULL && PyDict_Check(dict) && ((PyDictObject *)dict)->ma_values != NULL) {
+        PyObject *items = PyDict_New(), *odd = PyLong_FromLong(0), *key = NULL, *value = NULL; /* new, new, borrowed */
+        Py_ssize_t pos = 0;
+        int rc = items == NULL || odd == NULL ? -1 : 0;
+        while (rc == 0 && PyDict_Next(dict, &pos, &key, &value)) {
+            rc = PyDict_SetItem(items, key, value);
+        }
+        /* a key that is no str makes the dict take a table of its own */
+        if (rc < 0 || PyDict_SetItem(dict, odd, Py_None) < 0) {
+            Py_CLEAR(dict);
+        }
+        else {
+            PyDict_Clear(dict);
+            rc = PyDict_Update(dict, items);
+        }
+        if (rc < 0) {
+            Py_CLEAR(dict);
+        }
+        Py_XDECREF(items);
+        Py_XDECREF(odd);
+    }
+#endif
+    return dict;
+}
+
 /* 1 and a new reference, or 0: the object is gone */
 static inline int
 pyexec_weakref_get(PyObject *ref, PyObject **v)

@@ -230,7 +230,7 @@ has_attributes(PyObject *v)
 static int
 visit_instance(pyexec_kernel *k, PyObject *name, PyObject *v, int steps)
 {
-    PyObject *dict = PyObject_GenericGetDict(v, NULL); /* new */
+    PyObject *dict = pyexec_instance_dict(v); /* new */
     if (dict == NULL || !PyDict_Check(dict)) {
         PyErr_Clear();
         Py_XDECREF(dict);
