@@ -81,6 +81,15 @@ type PythonError struct {
 	Frames []Frame
 	// Notes are what add_note added.
 	Notes []string
+	// Args is the exception's args, in the Go forms of Result.Vars; nil stands for one that has none.
+	Args []any
+	// Attrs are the attributes of the exception that have a Go form: those that were set on it, those in __slots__, and
+	// the fields of built-in classes that are not None (errno and filename of an OSError, name of an ImportError; see
+	// https://docs.python.org/3/library/exceptions.html). Properties are not among them: no code is run to read them.
+	Attrs map[string]any
+	// Exceptions are the members of an ExceptionGroup; nil for other exceptions. Of an exception with all its causes,
+	// contexts and members, 256 are kept.
+	Exceptions []*PythonError
 	// Cause is the exception after "raise ... from", Context the one being handled when this one was raised;
 	// SuppressContext says that Python would not print the latter.
 	Cause, Context  *PythonError
@@ -139,29 +148,37 @@ func (e *PythonError) Is(target error) bool {
 	return ok && slices.Contains(e.Bases, string(t))
 }
 
-// Unwrap returns the cause, or else the context that Python would print, so that errors.Is and errors.As see the chain.
-func (e *PythonError) Unwrap() error {
-	if e.Cause != nil {
-		return e.Cause
+// Unwrap returns what led to the exception, so that errors.Is and errors.As find it: the members of a group, and the
+// cause, or else the context that Python would print.
+func (e *PythonError) Unwrap() []error {
+	var all []error
+	for _, x := range e.Exceptions {
+		all = append(all, x)
 	}
-	if e.Context != nil && !e.SuppressContext {
-		return e.Context
+	switch {
+	case e.Cause != nil:
+		all = append(all, e.Cause)
+	case e.Context != nil && !e.SuppressContext:
+		all = append(all, e.Context)
 	}
-	return nil
+	return all
 }
 
 // record is an exception as the kernel writes it (internal/kernel/errors.c).
 type record struct {
-	Type            string        `cbor:"type"`
-	Bases           []string      `cbor:"bases"`
-	Message         string        `cbor:"message"`
-	Frames          [][]any       `cbor:"frames"`
-	Notes           []string      `cbor:"notes"`
-	Cause           *record       `cbor:"cause"`
-	Context         *record       `cbor:"context"`
-	SuppressContext bool          `cbor:"suppressContext"`
-	Syntax          *SyntaxDetail `cbor:"syntax"`
-	Traceback       string        `cbor:"traceback"`
+	Type            string         `cbor:"type"`
+	Bases           []string       `cbor:"bases"`
+	Message         string         `cbor:"message"`
+	Frames          [][]any        `cbor:"frames"`
+	Notes           []string       `cbor:"notes"`
+	Args            []any          `cbor:"args"`
+	Attrs           map[string]any `cbor:"attrs"`
+	Exceptions      []*record      `cbor:"exceptions"`
+	Cause           *record        `cbor:"cause"`
+	Context         *record        `cbor:"context"`
+	SuppressContext bool           `cbor:"suppressContext"`
+	Syntax          *SyntaxDetail  `cbor:"syntax"`
+	Traceback       string         `cbor:"traceback"`
 }
 
 func pythonError(b []byte, s *Snippet) error {
@@ -183,7 +200,10 @@ func (r *record) error(src *sources) *PythonError {
 	e := &PythonError{
 		Type: r.Type, Bases: r.Bases, Message: r.Message, Notes: r.Notes,
 		Cause: r.Cause.error(src), Context: r.Context.error(src), SuppressContext: r.SuppressContext,
-		Syntax: r.Syntax, traceback: r.Traceback,
+		Syntax: r.Syntax, traceback: r.Traceback, Args: r.Args, Attrs: r.Attrs,
+	}
+	for _, x := range r.Exceptions {
+		e.Exceptions = append(e.Exceptions, x.error(src))
 	}
 	for _, f := range r.Frames {
 		if len(f) == 6 {

@@ -180,7 +180,7 @@ except KeyError as e:
 	require.Len(t, py.Cause.Frames, 2)
 	assert.Equal(t, "f", py.Cause.Frames[1].Function)
 	assert.Equal(t, `return d["missing"]`, py.Cause.Frames[1].Source)
-	assert.Same(t, py.Cause, errors.Unwrap(py))
+	assert.Equal(t, []error{py.Cause}, py.Unwrap())
 	assert.Contains(t, py.Traceback(), "direct cause of the following exception")
 	assert.Contains(t, py.Traceback(), `    raise RuntimeError("wrapped") from e`)
 }

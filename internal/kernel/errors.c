@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { MAX_FRAMES = 200, MAX_CHAIN = 32 };
+enum { MAX_FRAMES = 200, MAX_RECORDS = 256 };
 
 /* An item of a type's dict, found without running code: type(name, bases, {Evil(): 1}) puts keys of any type there, and
  * a lookup could call their __eq__. */
@@ -168,8 +168,9 @@ put_syntax(pyexec_buf *b, PyObject *exc)
     pyexec_buf_byte(b, CBOR_BREAK);
 }
 
+/* The exceptions that hang together as causes, contexts and members of groups. Each is written once. */
 typedef struct {
-    PyObject *seen[MAX_CHAIN]; /* borrowed */
+    PyObject *seen[MAX_RECORDS]; /* owned: what runs below could drop them, and give their address to another */
     size_t n;
 } chain;
 
@@ -181,16 +182,38 @@ enter(chain *c, PyObject *exc)
             return false;
         }
     }
-    if (c->n == MAX_CHAIN) {
+    if (c->n == MAX_RECORDS) {
         return false;
     }
-    c->seen[c->n++] = exc;
+    c->seen[c->n++] = Py_NewRef(exc);
     return true;
 }
 
+static void put_record(pyexec_kernel *k, PyObject *exc, PyObject *traceback, chain *c);
+
 static void
-put_record(pyexec_buf *b, PyObject *exc, PyObject *traceback, chain *c)
+put_members(pyexec_kernel *k, PyObject *exc, chain *c)
 {
+    if (!PyObject_TypeCheck(exc, (PyTypeObject *)PyExc_BaseExceptionGroup)) {
+        return;
+    }
+    PyObject *members = Py_XNewRef(((PyBaseExceptionGroupObject *)exc)->excs); /* new: a tuple */
+    pyexec_cbor_text(&k->buf, "exceptions");
+    pyexec_buf_byte(&k->buf, CBOR_OPEN_ARRAY);
+    for (Py_ssize_t i = 0; members != NULL && i < PyTuple_GET_SIZE(members); i++) {
+        PyObject *member = PyTuple_GET_ITEM(members, i); /* borrowed */
+        if (PyExceptionInstance_Check(member) && enter(c, member)) {
+            put_record(k, member, NULL, c);
+        }
+    }
+    pyexec_buf_byte(&k->buf, CBOR_BREAK);
+    Py_XDECREF(members);
+}
+
+static void
+put_record(pyexec_kernel *k, PyObject *exc, PyObject *traceback, chain *c)
+{
+    pyexec_buf *b = &k->buf;
     pyexec_buf_byte(b, CBOR_OPEN_MAP);
     pyexec_cbor_text(b, "type");
     pyexec_put_type(b, Py_TYPE(exc));
@@ -209,16 +232,18 @@ put_record(pyexec_buf *b, PyObject *exc, PyObject *traceback, chain *c)
         pyexec_cbor_text(b, "traceback");
         pyexec_cbor_str(b, traceback);
     }
+    pyexec_put_attrs(k, exc);
     PyObject *cause = PyException_GetCause(exc);     /* new */
     PyObject *context = PyException_GetContext(exc); /* new */
     if (cause != NULL && enter(c, cause)) {
         pyexec_cbor_text(b, "cause");
-        put_record(b, cause, NULL, c);
+        put_record(k, cause, NULL, c);
     }
     if (context != NULL && enter(c, context)) {
         pyexec_cbor_text(b, "context");
-        put_record(b, context, NULL, c);
+        put_record(k, context, NULL, c);
     }
+    put_members(k, exc, c);
     if (((PyBaseExceptionObject *)exc)->suppress_context) {
         pyexec_cbor_text(b, "suppressContext");
         pyexec_buf_byte(b, CBOR_TRUE);
@@ -235,8 +260,11 @@ pyexec_write_exception(pyexec_kernel *k, const char *name, const char *code, PyO
     enter(&c, exc);
     PyObject *traceback = pyexec_traceback(k, name, code, exc); /* new */
     PyGC_Disable(); /* what ran there may have enabled it; so may __str__, but nothing borrowed is held across that */
-    put_record(&k->buf, exc, traceback, &c);
+    put_record(k, exc, traceback, &c);
     Py_XDECREF(traceback);
+    for (size_t i = 0; i < c.n; i++) {
+        Py_DECREF(c.seen[i]);
+    }
     PyErr_Clear();
 }
 

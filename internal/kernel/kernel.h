@@ -287,6 +287,9 @@ void pyexec_write_exception(pyexec_kernel *k, const char *name, const char *code
 void pyexec_write_exit(pyexec_kernel *k, PyObject *exc);                                            /* borrowed */
 void pyexec_put_type(pyexec_buf *b, PyTypeObject *type); /* module.qualname, as tracebacks show it */
 
+/* attrs.c: args and attributes of an exception, as two more entries of its record. */
+void pyexec_put_attrs(pyexec_kernel *k, PyObject *exc); /* borrowed */
+
 /* traceback.c: the text that the interpreter itself would print. */
 PyObject *pyexec_traceback(pyexec_kernel *k, const char *name, const char *code, PyObject *exc); /* new str, or NULL */
 
