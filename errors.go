@@ -27,13 +27,20 @@ func (e *ConfigError) Error() string {
 	return fmt.Sprintf("pyexec: Config.%s is %v: %s", e.Field, e.Value, e.Reason)
 }
 
-// An InputError names a variable of Vars that could not be made a Python value. The snippet did not run.
+// An InputError names a variable of Vars that could not be made a Python value, or one of Functions that cannot be called.
+// The snippet did not run.
 type InputError struct {
-	Name string
-	Err  error
+	Name     string
+	Function bool // Name is that of a function
+	Err      error
 }
 
-func (e *InputError) Error() string { return fmt.Sprintf("pyexec: variable %q: %v", e.Name, e.Err) }
+func (e *InputError) Error() string {
+	if e.Function {
+		return fmt.Sprintf("pyexec: function %q: %v", e.Name, e.Err)
+	}
+	return fmt.Sprintf("pyexec: variable %q: %v", e.Name, e.Err)
+}
 
 // Unwrap returns the reason.
 func (e *InputError) Unwrap() error { return e.Err }
@@ -94,6 +101,9 @@ type PythonError struct {
 	// SuppressContext says that Python would not print the latter.
 	Cause, Context  *PythonError
 	SuppressContext bool
+	// Err is the Go error that the exception stands for, if it is a pyexec.GoError; see Functions. Of the Go errors of a
+	// call, the last 1024 are kept.
+	Err error
 	// Syntax is where a SyntaxError is; nil for other exceptions.
 	Syntax *SyntaxDetail
 
@@ -148,10 +158,13 @@ func (e *PythonError) Is(target error) bool {
 	return ok && slices.Contains(e.Bases, string(t))
 }
 
-// Unwrap returns what led to the exception, so that errors.Is and errors.As find it: the members of a group, and the
+// Unwrap returns what led to the exception, so that errors.Is and errors.As find it: Err, the members of a group, and the
 // cause, or else the context that Python would print.
 func (e *PythonError) Unwrap() []error {
 	var all []error
+	if e.Err != nil {
+		all = append(all, e.Err)
+	}
 	for _, x := range e.Exceptions {
 		all = append(all, x)
 	}
@@ -179,14 +192,15 @@ type record struct {
 	SuppressContext bool           `cbor:"suppressContext"`
 	Syntax          *SyntaxDetail  `cbor:"syntax"`
 	Traceback       string         `cbor:"traceback"`
+	Go              uint64         `cbor:"go"`
 }
 
-func pythonError(b []byte, s *Snippet) error {
+func pythonError(b []byte, s *Snippet, h *host) error {
 	var r record
 	if err := wire.Into(b, "exception", &r); err != nil {
 		return fmt.Errorf("pyexec: the interpreter's reply: %w", err)
 	}
-	e := r.error(&sources{name: s.name(), code: s.Code, files: map[string][]string{}})
+	e := r.error(&sources{name: s.name(), code: s.Code, files: map[string][]string{}, host: h})
 	if e.traceback == "" {
 		e.traceback = e.Type + ": " + e.Message + "\n"
 	}
@@ -201,6 +215,7 @@ func (r *record) error(src *sources) *PythonError {
 		Type: r.Type, Bases: r.Bases, Message: r.Message, Notes: r.Notes,
 		Cause: r.Cause.error(src), Context: r.Context.error(src), SuppressContext: r.SuppressContext,
 		Syntax: r.Syntax, traceback: r.Traceback, Args: r.Args, Attrs: r.Attrs,
+		Err: src.host.recall(r.Go),
 	}
 	for _, x := range r.Exceptions {
 		e.Exceptions = append(e.Exceptions, x.error(src))
@@ -223,8 +238,10 @@ func frame(parts []any, src *sources) Frame {
 	return f
 }
 
-// sources gives the lines of a snippet, and of the library files in its traceback.
+// sources gives what records only point to: the lines of a snippet, and of the library files in its traceback, and the Go
+// errors.
 type sources struct {
+	host       *host
 	name, code string
 	files      map[string][]string
 }

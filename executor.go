@@ -66,6 +66,9 @@ type Config struct {
 	// reset table that are no part of a module, such as os.environ, cannot be kept. Recycling still ends what was kept.
 	Keep []string
 
+	// Functions are Go functions that every snippet can call. One that cannot be called makes New fail.
+	Functions Functions
+
 	// Logger gets the few messages that have no caller to go to: a recycle that failed, a Close that has to wait.
 	// Nil: slog.Default.
 	Logger *slog.Logger
@@ -96,8 +99,16 @@ type Snippet struct {
 	Vars Vars
 	// Want names the variables that come back. Empty: all that convert.
 	Want []string
-	// Stdin is what the snippet reads from sys.stdin. It is read to its end before the call. Nil: empty.
+	// Functions are Go functions that the snippet can call, beside those of the Config, or instead of one of the same
+	// name. A variable of the same name hides a function.
+	Functions Functions
+	// Stdin is what the snippet reads from sys.stdin, as far as it reads, and when it does: a Reader that blocks makes
+	// the snippet wait. Its error is an OSError in Python; past Config.MaxInput that is ErrTooLarge. Nil: empty.
 	Stdin io.Reader
+	// Stdout and Stderr are written to as the snippet writes to sys.stdout and sys.stderr: at the end of each line, at
+	// flush, after some kilobytes, and when the snippet ends. Config.MaxOutput does not bound them. No two writes to them
+	// happen at the same time. A Writer that fails gives a *StreamError. Nil: the output is in the Result.
+	Stdout, Stderr io.Writer
 }
 
 // ErrInUse is returned by New while another in-process Executor of the process is open: CPython has one main interpreter
@@ -119,6 +130,9 @@ type Executor struct {
 	seed    maphash.Seed
 	byAge   *time.Timer
 	stats   counters
+
+	functions functionSet // of the Config
+	inside    inside
 }
 
 // A slot is a worker and what belongs to it while somebody holds it. Whoever took it owns it.
@@ -142,6 +156,10 @@ func New(config Config) (*Executor, error) {
 	if err := config.fill(); err != nil {
 		return nil, err
 	}
+	functions, name, err := newFunctionSet(config.Functions)
+	if err != nil {
+		return nil, &ConfigError{Field: fmt.Sprintf("Functions[%q]", name), Value: fmt.Sprintf("a %T", config.Functions[name]), Reason: err.Error()}
+	}
 	k, err := kernel.Start(kernel.Config{
 		CacheEntries: uint64(config.CacheEntries),
 		CacheBytes:   uint64(config.CacheBytes),
@@ -154,7 +172,9 @@ func New(config Config) (*Executor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pyexec: %w", err)
 	}
-	return newExecutor(config, k), nil
+	e := newExecutor(config, k)
+	e.functions = functions
+	return e, nil
 }
 
 func newExecutor(config Config, workers ...engine.Worker) *Executor {
@@ -233,7 +253,7 @@ func (e *Executor) Execute(ctx context.Context, code string, in Vars) (*Result, 
 // Run executes a snippet and returns what came of it.
 //
 // The error is nil, or tells what went wrong: a *PythonError for an exception, an *ExitError for SystemExit, an
-// *InputError for a variable that has no Python form, ErrTooLarge for a Code or input over its limit, ErrClosed after
+// *InputError for a variable that has no Python form or a function that cannot be called, ErrTooLarge for a Code or input over its limit, ErrClosed after
 // Close, or ctx.Err() if ctx ended before the call's turn came. With the first two there is also a Result, as far as the
 // snippet got; with the others the snippet did not run, and the Result is nil.
 func (e *Executor) Run(ctx context.Context, s Snippet) (*Result, error) {
@@ -259,9 +279,18 @@ func (e *Executor) hash(name, code string) uint64 {
 }
 
 func (e *Executor) run(ctx context.Context, s *Snippet, hash uint64, compileOnly bool) (*Result, error) {
-	vars, want, stdin, err := e.encodeInput(s)
+	vars, want, err := e.encodeInput(s)
 	if err != nil {
 		return nil, err
+	}
+	var h *host
+	if !compileOnly {
+		if h, err = e.newHost(ctx, s); err != nil {
+			return nil, err
+		}
+		if h != nil {
+			defer h.close()
+		}
 	}
 	w, err := e.acquire(ctx)
 	if err != nil {
@@ -272,15 +301,21 @@ func (e *Executor) run(ctx context.Context, s *Snippet, hash uint64, compileOnly
 	start := now()
 	w.call = engine.Call{
 		Name: s.name(), Code: s.Code, Hash: hash,
-		Vars: vars, Want: want, Stdin: stdin,
+		Vars: vars, Want: want,
 		Reset: e.config.Reset == ResetAll, Split: e.config.Namespace == SplitNamespace, CompileOnly: compileOnly,
+	}
+	if h != nil {
+		h.fill(&w.call)
 	}
 	if err := w.worker.Run(&w.call, &w.reply); err != nil {
 		w.taint = err.Error()
 		return nil, fmt.Errorf("pyexec: %w", err)
 	}
-	r, err := newResult(&w.reply, s)
+	r, err := newResult(&w.reply, s, h)
 	e.count(w, err, compileOnly)
+	if h != nil {
+		err = h.result(err)
+	}
 	if r != nil {
 		r.Duration = now() - start
 	}
@@ -289,32 +324,23 @@ func (e *Executor) run(ctx context.Context, s *Snippet, hash uint64, compileOnly
 }
 
 // encodeInput turns what goes in into bytes, before the call takes its turn.
-func (e *Executor) encodeInput(s *Snippet) (vars, want, stdin []byte, err error) {
+func (e *Executor) encodeInput(s *Snippet) (vars, want []byte, err error) {
 	if len(s.Code) > e.config.MaxSource {
-		return nil, nil, nil, fmt.Errorf("%w: Code has %d bytes, Config.MaxSource is %d", ErrTooLarge, len(s.Code), e.config.MaxSource)
+		return nil, nil, fmt.Errorf("%w: Code has %d bytes, Config.MaxSource is %d", ErrTooLarge, len(s.Code), e.config.MaxSource)
 	}
 	if len(s.Vars) > 0 {
 		vars, err = wire.AppendVars(make([]byte, 0, 16+24*len(s.Vars)+16*len(s.Want)), s.Vars, e.config.MaxDepth)
 		if err != nil {
-			return nil, nil, nil, asInputError(err)
+			return nil, nil, asInputError(err)
 		}
 		if len(vars) > e.config.MaxInput {
-			return nil, nil, nil, fmt.Errorf("%w: Vars have %d bytes, Config.MaxInput is %d", ErrTooLarge, len(vars), e.config.MaxInput)
+			return nil, nil, fmt.Errorf("%w: Vars have %d bytes, Config.MaxInput is %d", ErrTooLarge, len(vars), e.config.MaxInput)
 		}
 	}
 	if len(s.Want) > 0 {
 		want = wire.AppendNames(vars, s.Want)[len(vars):] // in the same buffer, if it has the room
 	}
-	if s.Stdin != nil {
-		stdin, err = io.ReadAll(io.LimitReader(s.Stdin, int64(e.config.MaxInput)+1))
-		if err != nil {
-			return nil, nil, nil, fmt.Errorf("pyexec: reading Stdin: %w", err)
-		}
-		if len(stdin) > e.config.MaxInput {
-			return nil, nil, nil, fmt.Errorf("%w: Stdin has more bytes than Config.MaxInput, %d", ErrTooLarge, e.config.MaxInput)
-		}
-	}
-	return vars, want, stdin, nil
+	return vars, want, nil
 }
 
 // acquire waits for a worker's turn, and sees to it that the worker is fit to run.
@@ -350,6 +376,9 @@ func (e *Executor) wait(ctx context.Context) (*slot, error) {
 	defer e.stats.waiting.Add(-1)
 	if w := e.free.Swap(nil); w != nil { // ... but may just have given to free
 		return w, nil
+	}
+	if ctx.Value(insideKey{e}) != nil || e.inside.here() {
+		return nil, ErrReentrant
 	}
 	select {
 	case w := <-e.queue:
@@ -394,8 +423,12 @@ const closeWarning = 5 * time.Second
 
 // Close waits for running calls, ends the interpreter, and makes calls that wait, or come later, return ErrClosed. It may
 // be called more than once and by several goroutines: each returns when the Executor is closed. If it has to wait long it
-// tells Config.Logger what it waits for.
+// tells Config.Logger what it waits for. In a function that a snippet of the Executor called it would wait for itself, so
+// there it closes nothing, and returns ErrReentrant.
 func (e *Executor) Close() error {
+	if e.inside.here() {
+		return ErrReentrant
+	}
 	e.once.Do(func() {
 		close(e.closing)
 		if e.byAge != nil {

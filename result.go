@@ -27,9 +27,10 @@ type (
 type Result struct {
 	// Value is the value of the snippet's last statement if that is an expression, as a notebook shows it; else nil.
 	Value any
-	// Stdout and Stderr are what the snippet wrote to sys.stdout and sys.stderr, up to Config.MaxOutput bytes each.
+	// Stdout and Stderr are what the snippet wrote to sys.stdout and sys.stderr, up to Config.MaxOutput bytes each; empty
+	// where the Snippet has a Writer.
 	Stdout, Stderr string
-	// StdoutTruncated and StderrTruncated say that there was more.
+	// StdoutTruncated and StderrTruncated say that there was more; what is kept then ends in CutMark.
 	StdoutTruncated, StderrTruncated bool
 	// Changes is what the snippet had changed in the interpreter and was put back. With ResetNone it is always empty.
 	Changes []Change
@@ -42,6 +43,16 @@ type Result struct {
 	small         [48]byte
 }
 
+// CutMark is at the end of a Result's Stdout or Stderr that went past Config.MaxOutput.
+const CutMark = "\n[cut here: more than Config.MaxOutput]\n"
+
+func captured(text []byte, cut bool) string {
+	if cut {
+		return string(text) + CutMark
+	}
+	return string(text)
+}
+
 // Skipped is a variable that did not come back.
 type Skipped struct {
 	Name   string // empty for the value of the last expression
@@ -49,7 +60,7 @@ type Skipped struct {
 	Reason string
 }
 
-func newResult(r *engine.Reply, s *Snippet) (*Result, error) {
+func newResult(r *engine.Reply, s *Snippet, h *host) (*Result, error) {
 	switch r.Status {
 	case engine.BadInput:
 		return nil, inputError(r.Error)
@@ -61,8 +72,8 @@ func newResult(r *engine.Reply, s *Snippet) (*Result, error) {
 		return res, nil
 	}
 	res := &Result{
-		Stdout:          string(r.Stdout),
-		Stderr:          string(r.Stderr),
+		Stdout:          captured(r.Stdout, r.StdoutCut),
+		Stderr:          captured(r.Stderr, r.StderrCut),
 		StdoutTruncated: r.StdoutCut,
 		StderrTruncated: r.StderrCut,
 		Tainted:         string(r.Taint),
@@ -81,7 +92,7 @@ func newResult(r *engine.Reply, s *Snippet) (*Result, error) {
 	}
 	switch r.Status {
 	case engine.Exception:
-		return res, pythonError(r.Error, s)
+		return res, pythonError(r.Error, s, h)
 	case engine.Exit:
 		return res, exitError(r.Error)
 	case engine.OK, engine.BadInput:

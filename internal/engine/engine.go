@@ -21,7 +21,9 @@ type Call struct {
 	Hash        uint64 // of Name and Code: the same in the whole life of a worker
 	Vars        []byte // CBOR map, or empty
 	Want        []byte // CBOR array of names; empty: all
-	Stdin       []byte // nil: none
+	Functions   []byte // CBOR array of the names of the functions that Host calls; empty: none
+	Host        Host   // nil: the snippet can ask for nothing
+	Streams     Streams
 	Reset       bool
 	Split       bool
 	CompileOnly bool

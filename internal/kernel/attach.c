@@ -227,6 +227,14 @@ pyexec_stop_foreign_threads(pyexec_kernel *k)
 }
 
 void
+pyexec_without_gil(void (*function)(void *), void *arg)
+{
+    PyThreadState *self = PyEval_SaveThread();
+    function(arg);
+    PyEval_RestoreThread(self);
+}
+
+void
 pyexec_let_others_run(pyexec_kernel *k)
 {
     (void)k;

@@ -6,7 +6,6 @@
 #include "kernel.h"
 
 #include <string.h>
-#include <structmember.h>
 
 static bool
 is_private(const char *name)

@@ -215,6 +215,13 @@ pyexec_forget_all_tracers(PyInterpreterState *interp)
     return found;
 }
 
+/* ---- members of types ---- */
+#if PY_VERSION_HEX < 0x030C0000
+#include <structmember.h>
+#define Py_T_PYSSIZET T_PYSSIZET
+#define Py_READONLY READONLY
+#endif
+
 /* ---- re-initialisation (RATIONALE.md, "Why not always initialise again?") ----
  * What Py_FinalizeEx + Py_InitializeFromConfig in one process is worth, as measured:
  * 3.11: sound while only modules built into the interpreter's core are loaded; leaks with others.

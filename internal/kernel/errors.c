@@ -228,6 +228,11 @@ put_record(pyexec_kernel *k, PyObject *exc, PyObject *traceback, chain *c)
     if (PyObject_TypeCheck(exc, (PyTypeObject *)PyExc_SyntaxError)) {
         put_syntax(b, exc);
     }
+    uint64_t id = pyexec_go_error_id(k, exc);
+    if (id != 0) {
+        pyexec_cbor_text(b, "go");
+        pyexec_cbor_head(b, CBOR_UINT, id);
+    }
     if (traceback != NULL) {
         pyexec_cbor_text(b, "traceback");
         pyexec_cbor_str(b, traceback);

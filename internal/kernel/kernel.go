@@ -7,13 +7,14 @@ package kernel
 #include "kernel.h"
 
 extern char *pyexecHostGetenv(char *name);
+extern void pyexecHostAsk(pyexec_request *r);
 
 static inline pyexec_kernel *
 start(uint64_t cache_entries, uint64_t cache_bytes, uint64_t max_output, uint64_t max_result, uint32_t max_depth,
       const char *preload, const char *keep, pyexec_failure *failure)
 {
     pyexec_config c = {cache_entries, cache_bytes, max_output, max_result, max_depth, preload, keep,
-                       (char *(*)(const char *))pyexecHostGetenv};
+                       (char *(*)(const char *))pyexecHostGetenv, pyexecHostAsk};
     return pyexec_start(&c, failure);
 }
 */
@@ -80,14 +81,17 @@ func (k *Kernel) Run(c *engine.Call, r *engine.Reply) error {
 	if c.CompileOnly {
 		flags |= C.PYEXEC_COMPILE_ONLY
 	}
-	in, inLen := bytesOf(c.Stdin)
-	if c.Stdin != nil && in == nil {
-		in = (*C.char)(unsafe.Pointer(&empty))
+	var host uint64
+	if c.Host != nil {
+		host = register(c.Host)
+		defer unregister(host)
+		flags |= C.uint32_t(c.Streams) * C.PYEXEC_HOST_STDIN
 	}
+	functions, functionsLen := bytesOf(c.Functions)
 	vars, varsLen := bytesOf(c.Vars)
 	want, wantLen := bytesOf(c.Want)
 	p := C.pyexec_run(k.c, flags, C.uint64_t(c.Hash), stringOf(c.Name), C.size_t(len(c.Name)),
-		stringOf(c.Code), C.size_t(len(c.Code)), vars, varsLen, want, wantLen, in, inLen)
+		stringOf(c.Code), C.size_t(len(c.Code)), vars, varsLen, want, wantLen, C.uint64_t(host), functions, functionsLen)
 	runtime.KeepAlive(c)
 
 	switch p.status {
@@ -121,9 +125,6 @@ func (k *Kernel) Run(c *engine.Call, r *engine.Reply) error {
 	r.Stdout, r.Stderr = view(p.out), view(p.err)
 	return nil
 }
-
-// empty gives an empty but present input an address.
-var empty byte
 
 func bytesOf(b []byte) (*C.char, C.size_t) {
 	return (*C.char)(unsafe.Pointer(unsafe.SliceData(b))), C.size_t(len(b))

@@ -24,6 +24,40 @@
 typedef struct pyexec_kernel pyexec_kernel;
 
 typedef struct {
+    const uint8_t *p;
+    size_t n;
+} pyexec_bytes;
+
+enum { /* pyexec_request.what */
+    PYEXEC_ASK_CALL = 1, /* call function index with in, the CBOR [[positional], {keyword: value}]; answered by a CBOR value */
+    PYEXEC_ASK_WRITE,    /* write in to stream index, in the order of ticket */
+    PYEXEC_ASK_READ,     /* read at most max bytes of the input; answered by none at its end */
+    PYEXEC_ASK_END       /* the call is over; not if nothing was asked before */
+};
+
+enum { /* pyexec_request.answer */
+    PYEXEC_ANSWERED = 0,
+    PYEXEC_ANSWER_ERROR,         /* out is the CBOR [id, Go type, message] of a Go error */
+    PYEXEC_ANSWER_BAD_ARGUMENTS, /* out is text, to follow the function's name */
+    PYEXEC_ANSWER_OVER           /* there is no such call any more */
+};
+
+/* What a call asks of the program around it while it runs. */
+typedef struct {
+    uint64_t host; /* as pyexec_run was told */
+    int32_t what;
+    uint32_t index;
+    uint64_t ticket, max;
+    int32_t thread; /* id of the OS thread that asks */
+    bool own;       /* it is the one that runs the call */
+    pyexec_bytes in;
+
+    int32_t answer;
+    uint8_t *out; /* malloc'ed; the asker frees it */
+    uint64_t out_len;
+} pyexec_request;
+
+typedef struct {
     uint64_t cache_entries; /* compiled snippets kept at most */
     uint64_t cache_bytes;   /* bytes of their source kept at most */
     uint64_t max_output;    /* bytes of stdout, and of stderr, kept of one call */
@@ -33,6 +67,7 @@ typedef struct {
     const char *keep;       /* names of what may persist, a line each; copied */
     /* The host's own view of an environment variable: malloc'ed, or NULL if unset. NULL where there is no host. */
     char *(*host_getenv)(const char *name);
+    void (*host_ask)(pyexec_request *r); /* NULL where there is no host */
 } pyexec_config;
 
 enum { /* pyexec_reply.status */
@@ -55,13 +90,11 @@ enum { /* pyexec_reply.flags */
 enum { /* flags of pyexec_run */
     PYEXEC_RESET = 1,          /* put back what the snippet changes */
     PYEXEC_SPLIT = 2,          /* exec(code, {}, locals) instead of one namespace */
-    PYEXEC_COMPILE_ONLY = 4    /* compile and cache, do not run */
+    PYEXEC_COMPILE_ONLY = 4,   /* compile and cache, do not run */
+    PYEXEC_HOST_STDIN = 8,     /* sys.stdin is the host's */
+    PYEXEC_HOST_STDOUT = 16,   /* sys.stdout goes to the host as it is written */
+    PYEXEC_HOST_STDERR = 32    /* sys.stderr, too */
 };
-
-typedef struct {
-    const uint8_t *p;
-    size_t n;
-} pyexec_bytes;
 
 /* What came of a run. All of it points into the kernel and holds until the next call. */
 typedef struct {
@@ -96,7 +129,7 @@ int pyexec_recycle(pyexec_kernel *k, pyexec_failure *failure); /* how, or 0 on f
 void pyexec_stop(pyexec_kernel *k);
 const pyexec_reply *pyexec_run(pyexec_kernel *k, uint32_t flags, uint64_t hash, const char *name, size_t name_len,
                                const char *code_text, size_t code_len, const char *vars, size_t vars_len, const char *want,
-                               size_t want_len, const char *in, size_t in_len);
+                               size_t want_len, uint64_t host, const char *functions, size_t functions_len);
 size_t pyexec_row_count(void);
 void pyexec_row_describe(size_t i, pyexec_row_text *text);
 const char *pyexec_version(void);
@@ -183,6 +216,7 @@ void pyexec_attach_init(void);
 bool pyexec_on_call_thread(void); /* and not on one that a snippet started */
 bool pyexec_has_foreign_threads(pyexec_kernel *k); /* threads that snippets started and that still run */
 void pyexec_stop_foreign_threads(pyexec_kernel *k); /* raise SystemExit in them */
+void pyexec_without_gil(void (*function)(void *), void *arg);
 void pyexec_let_others_run(pyexec_kernel *k);      /* gives up the GIL for a millisecond */
 void pyexec_clear_thread_states(pyexec_kernel *k); /* all but the current one: their threads make new ones */
 void pyexec_drop_thread_states(pyexec_kernel *k);  /* all but the current one, before Py_FinalizeEx */
@@ -299,10 +333,37 @@ typedef struct {
     size_t max;
     bool open; /* a call is under way: what threads write that a snippet left running is dropped between calls */
     bool cut;
+    pyexec_kernel *stream; /* it goes to this kernel's host, and buf is only what is not yet sent; NULL: it is kept */
+    uint32_t index;        /* of the stream: 1 or 2 */
 } pyexec_capture;
 
 int pyexec_output_install(pyexec_kernel *k);
-int pyexec_output_input(pyexec_kernel *k, const char *in, size_t n);
+
+/* stream.c: output as it happens, and input as it is read. */
+int pyexec_stream_write(pyexec_capture *c, const char *p, size_t n); /* -1: an exception is set */
+int pyexec_stream_flush(pyexec_capture *c);                          /* the same */
+int pyexec_stream_install(pyexec_kernel *k);
+int pyexec_stream_input(pyexec_kernel *k, bool open); /* sys.stdin is the host's, or empty again */
+
+/* host.c: the host program, as a call sees it. */
+typedef struct {
+    uint64_t serial; /* of the call that runs; 0: it has no host */
+    uint64_t ticket; /* of its next write */
+    int32_t thread;  /* id of the OS thread that runs it */
+    bool asked;      /* it has asked for something */
+    PyTypeObject *function_type, *input_type; /* owned */
+    PyObject *go_error;                       /* owned: the class pyexec.GoError */
+} pyexec_host;
+
+int pyexec_host_install(pyexec_kernel *k);
+void pyexec_host_release(pyexec_kernel *k);
+int pyexec_host_functions(pyexec_kernel *k, PyObject *globals, const char *names, size_t n);
+void pyexec_host_ask(pyexec_kernel *k, uint64_t serial, pyexec_request *r); /* gives up the GIL meanwhile */
+void pyexec_host_raise(pyexec_kernel *k, PyObject *function, pyexec_request *r);
+void pyexec_host_raise_os(pyexec_kernel *k, PyObject *type, int number, const char *stream, pyexec_request *r);
+void pyexec_host_begin(pyexec_kernel *k, uint64_t serial);
+void pyexec_host_end(pyexec_kernel *k);
+uint64_t pyexec_go_error_id(pyexec_kernel *k, PyObject *exc); /* of a GoError; 0: it is none */
 
 /* gc.c: nothing of one call is left for the next, not even as garbage. */
 int pyexec_gc_init(pyexec_kernel *k);
@@ -721,6 +782,7 @@ struct pyexec_kernel {
     bool inputs_plain;
     pyexec_buf buf, skipped, changes;
     pyexec_capture out, err, trace;
+    pyexec_host host;
     char taint[256];
     pyexec_reply reply;
 };

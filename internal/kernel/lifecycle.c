@@ -163,8 +163,9 @@ prepare(pyexec_kernel *k, pyexec_failure *f)
         k->atexit_clear == NULL) {
         return -1;
     }
-    if (pyexec_touch_init(k) < 0 || pyexec_guard_init(k) < 0 || pyexec_output_install(k) < 0 || pyexec_confine_init(k) < 0 ||
-        preload(k, f) < 0 || pyexec_gc_init(k) < 0) {
+    if (pyexec_touch_init(k) < 0 || pyexec_guard_init(k) < 0 || pyexec_output_install(k) < 0 ||
+        pyexec_stream_install(k) < 0 || pyexec_host_install(k) < 0 || pyexec_confine_init(k) < 0 || preload(k, f) < 0 ||
+        pyexec_gc_init(k) < 0) {
         return -1;
     }
     return pyexec_reset_init(k);
@@ -184,6 +185,7 @@ release(pyexec_kernel *k)
     pyexec_codes_clear(k, true);
     pyexec_reset_clear(k);
     pyexec_confine_clear(k);
+    pyexec_host_release(k);
     k->graveyard = NULL; /* leaked on purpose */
     for (size_t i = 0; i < sizeof held / sizeof *held; i++) {
         Py_CLEAR(*held[i]);

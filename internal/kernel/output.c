@@ -1,7 +1,7 @@
 /* output.c: sys.stdin, sys.stdout and sys.stderr as snippets see them.
  *
- * The two outputs are text streams straight onto the call's capture buffers, and their .buffer the same for bytes. They
- * are of immutable types and hold no state, so a snippet cannot change them for the next one: close() and flush() do
+ * The two outputs are text streams straight onto the call's capture buffers (from which stream.c sends on what is to be
+ * streamed), and their .buffer the same for bytes. They are of immutable types and hold no state, so a snippet cannot change them for the next one: close() and flush() do
  * nothing, and descriptors are refused (io.UnsupportedOperation), as io.StringIO does. */
 #include "compat.h"
 
@@ -14,12 +14,15 @@ typedef struct {
     PyObject *buffer; /* owned: the same stream for bytes; NULL in that one */
 } stream;
 
-static void
+static int /* -1: an exception is set */
 keep(pyexec_capture *c, const char *p, size_t n)
 {
     size_t room = c->max > c->buf.len ? c->max - c->buf.len : 0;
     if (!c->open || c->cut) {
-        return; /* what is kept is a beginning, without gaps */
+        return 0; /* what is kept is a beginning, without gaps */
+    }
+    if (c->stream != NULL) {
+        return pyexec_stream_write(c, p, n);
     }
     if (n > room) {
         c->cut = true;
@@ -29,6 +32,7 @@ keep(pyexec_capture *c, const char *p, size_t n)
         }
     }
     pyexec_buf_put(&c->buf, p, n);
+    return 0;
 }
 
 static PyObject *
@@ -41,17 +45,16 @@ text_write(PyObject *self, PyObject *arg)
     Py_ssize_t n = 0;
     const char *p = PyUnicode_AsUTF8AndSize(arg, &n);
     if (p != NULL) {
-        keep(s->capture, p, (size_t)n);
-        return PyLong_FromSsize_t(PyUnicode_GET_LENGTH(arg));
+        return keep(s->capture, p, (size_t)n) < 0 ? NULL : PyLong_FromSsize_t(PyUnicode_GET_LENGTH(arg));
     }
     PyErr_Clear();
     PyObject *bytes = PyUnicode_AsEncodedString(arg, "utf-8", s->errors); /* new */
     if (bytes == NULL) {
         return NULL;
     }
-    keep(s->capture, PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes));
+    int rc = keep(s->capture, PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes));
     Py_DECREF(bytes);
-    return PyLong_FromSsize_t(PyUnicode_GET_LENGTH(arg));
+    return rc < 0 ? NULL : PyLong_FromSsize_t(PyUnicode_GET_LENGTH(arg));
 }
 
 static PyObject *
@@ -61,10 +64,10 @@ bytes_write(PyObject *self, PyObject *arg)
     if (PyObject_GetBuffer(arg, &view, PyBUF_SIMPLE) < 0) {
         return NULL;
     }
-    keep(((stream *)self)->capture, view.buf, (size_t)view.len);
+    int rc = keep(((stream *)self)->capture, view.buf, (size_t)view.len);
     Py_ssize_t n = view.len;
     PyBuffer_Release(&view);
-    return PyLong_FromSsize_t(n);
+    return rc < 0 ? NULL : PyLong_FromSsize_t(n);
 }
 
 static PyObject *
@@ -95,6 +98,14 @@ do_nothing(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names)
     (void)n;
     (void)names;
     return Py_NewRef(Py_None);
+}
+
+static PyObject *
+flush(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    pyexec_capture *c = ((stream *)self)->capture;
+    return c != NULL && c->stream != NULL && pyexec_stream_flush(c) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *
@@ -195,6 +206,14 @@ get_bool(PyObject *self, void *value)
 }
 
 static PyObject *
+get_line_buffering(PyObject *self, void *unused)
+{
+    (void)unused;
+    pyexec_capture *c = ((stream *)self)->capture;
+    return PyBool_FromLong(c != NULL && c->stream != NULL);
+}
+
+static PyObject *
 get_none(PyObject *self, void *unused)
 {
     (void)self;
@@ -205,7 +224,7 @@ get_none(PyObject *self, void *unused)
 #define FASTCALL(f) ((PyCFunction)(void (*)(void))(f))
 #define COMMON_METHODS                                                          \
     {"close", FASTCALL(do_nothing), METH_FASTCALL | METH_KEYWORDS, NULL},       \
-    {"flush", FASTCALL(do_nothing), METH_FASTCALL | METH_KEYWORDS, NULL},       \
+    {"flush", flush, METH_NOARGS, NULL},                                        \
     {"__exit__", FASTCALL(do_nothing), METH_FASTCALL | METH_KEYWORDS, NULL},    \
     {"reconfigure", FASTCALL(do_nothing), METH_FASTCALL | METH_KEYWORDS, NULL}, \
     {"__enter__", itself, METH_NOARGS, NULL},                                   \
@@ -246,7 +265,7 @@ static PyMethodDef input_methods[] = {
     {"errors", get_errors, NULL, NULL, NULL},           \
     {"encoding", get_text, NULL, NULL, "utf-8"},        \
     {"newlines", get_none, NULL, NULL, NULL},           \
-    {"line_buffering", get_bool, NULL, NULL, NULL},     \
+    {"line_buffering", get_line_buffering, NULL, NULL, NULL}, \
     {"write_through", get_bool, NULL, NULL, "yes"}
 
 static PyGetSetDef text_output_attributes[] = {TEXT_ATTRIBUTES, {"mode", get_text, NULL, NULL, "w"}, {0}};
@@ -337,6 +356,8 @@ pyexec_output_install(pyexec_kernel *k)
     k->out.max = k->err.max = (size_t)k->config.max_output;
     k->sys_stdout = make_pair(types, &k->out, "<stdout>", "surrogateescape");
     k->sys_stderr = make_pair(types, &k->err, "<stderr>", "backslashreplace");
+    k->out.index = 1;
+    k->err.index = 2;
     k->trace.max = 1 << 20;
     k->trace.open = true;
     k->trace_output = make_pair(types, &k->trace, "<stderr>", "backslashreplace");
@@ -351,25 +372,4 @@ pyexec_output_install(pyexec_kernel *k)
         return -1;
     }
     return 0;
-}
-
-/* The call's own input as sys.stdin: io.TextIOWrapper(io.BytesIO(in), encoding="utf-8"). */
-int
-pyexec_output_input(pyexec_kernel *k, const char *in, size_t n)
-{
-    if (in == NULL) {
-        return PySys_SetObject("stdin", k->empty_input);
-    }
-    int result = -1;
-    PyObject *io = NULL, *raw = NULL, *text = NULL;
-    io = PyImport_ImportModule("io");
-    raw = io == NULL ? NULL : PyObject_CallMethod(io, "BytesIO", "y#", in, (Py_ssize_t)n);
-    text = raw == NULL ? NULL : PyObject_CallMethod(io, "TextIOWrapper", "Oss", raw, "utf-8", "surrogateescape");
-    if (text != NULL) {
-        result = PySys_SetObject("stdin", text);
-    }
-    Py_XDECREF(text);
-    Py_XDECREF(raw);
-    Py_XDECREF(io);
-    return result;
 }

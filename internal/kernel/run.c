@@ -8,8 +8,8 @@
 
 typedef struct {
     uint32_t flags;
-    const char *name, *code, *vars, *want, *in;
-    size_t name_len, code_len, vars_len, want_len, in_len;
+    const char *name, *code, *vars, *want, *functions;
+    size_t name_len, code_len, vars_len, want_len, functions_len;
 } call;
 
 /* Where the sections of k->buf begin and end; pointers are made of them when it no longer moves. */
@@ -72,7 +72,7 @@ put_all(pyexec_kernel *k, PyObject *locals)
         pos = 0;
     }
     while (PyDict_Next(locals, &pos, &name, &value)) {
-        if (PyUnicode_CheckExact(name) && !is_dunder(name)) {
+        if (PyUnicode_CheckExact(name) && !is_dunder(name) && Py_TYPE(value) != k->host.function_type) {
             put_value(k, name, value);
         }
     }
@@ -183,7 +183,7 @@ run(pyexec_kernel *k, const call *c, const pyexec_code *code, sections *at)
     PyObject **main_slot = k->main_slot;
     PyObject *main_dict = NULL;
 
-    if (!code->computes) {
+    if (!code->computes || c->functions_len != 0) {
         pyexec_gc_mark(k);
     }
     globals = PyDict_Copy(k->namespace);                                                   /* new */
@@ -195,6 +195,10 @@ run(pyexec_kernel *k, const call *c, const pyexec_code *code, sections *at)
     main_dict = *main_slot; /* owned, put back below: meanwhile the module __main__ is the snippet's */
     *main_slot = Py_NewRef(globals);
 
+    if (c->functions_len != 0 && pyexec_host_functions(k, globals, c->functions, c->functions_len) < 0) {
+        PyErr_Clear();
+        goto done;
+    }
     if (c->vars_len != 0 && pyexec_decode_vars(k, locals, c->vars, c->vars_len) < 0) {
         status = PYEXEC_BAD_INPUT;
         goto done;
@@ -203,7 +207,7 @@ run(pyexec_kernel *k, const call *c, const pyexec_code *code, sections *at)
         k->confine.skip = false;
         pyexec_reset_before(k);
     }
-    if (c->in != NULL && pyexec_output_input(k, c->in, c->in_len) < 0) {
+    if ((c->flags & PYEXEC_HOST_STDIN) != 0 && pyexec_stream_input(k, true) < 0) {
         PyErr_Clear();
         goto done;
     }
@@ -251,7 +255,7 @@ done:
     if (globals != NULL) {
         release_namespace(globals); /* stolen */
     }
-    if (c->in != NULL && pyexec_output_input(k, NULL, 0) < 0) {
+    if ((c->flags & PYEXEC_HOST_STDIN) != 0 && pyexec_stream_input(k, false) < 0) {
         PyErr_Clear();
     }
     return status;
@@ -304,23 +308,55 @@ begin(pyexec_kernel *k)
     k->reply.flags = 0;
 }
 
+static void
+open_host(pyexec_kernel *k, uint64_t serial, uint32_t flags)
+{
+    pyexec_host_begin(k, serial);
+    k->out.stream = (flags & PYEXEC_HOST_STDOUT) != 0 ? k : NULL;
+    k->err.stream = (flags & PYEXEC_HOST_STDERR) != 0 ? k : NULL;
+}
+
+/* The host has been told of what fails here, and will say so. */
+static void
+flush_streams(pyexec_kernel *k)
+{
+    pyexec_capture *both[] = {&k->out, &k->err};
+    for (size_t i = 0; i < 2; i++) {
+        if (both[i]->stream != NULL && pyexec_stream_flush(both[i]) < 0) {
+            PyErr_Clear();
+        }
+    }
+}
+
+static void
+close_host(pyexec_kernel *k)
+{
+    flush_streams(k); /* of what finalizers wrote */
+    k->out.open = k->err.open = false;
+    k->out.stream = k->err.stream = NULL;
+    pyexec_host_end(k);
+}
+
 const pyexec_reply *
 pyexec_run(pyexec_kernel *k, uint32_t flags, uint64_t hash, const char *name, size_t name_len, const char *code_text,
-           size_t code_len, const char *vars, size_t vars_len, const char *want, size_t want_len, const char *in,
-           size_t in_len)
+           size_t code_len, const char *vars, size_t vars_len, const char *want, size_t want_len, uint64_t host,
+           const char *functions, size_t functions_len)
 {
-    call c = {flags, name, code_text, vars, want, in, name_len, code_len, vars_len, want_len, in_len};
+    call c = {flags, name, code_text, vars, want, functions, name_len, code_len, vars_len, want_len, functions_len};
     sections at = {0};
     if (k->interp == NULL || !pyexec_attach(k)) {
         k->reply = (pyexec_reply){.status = k->interp == NULL ? PYEXEC_NOT_RUNNING : PYEXEC_NO_MEMORY};
         return &k->reply;
     }
     begin(k);
+    if (host != 0) {
+        open_host(k, host, flags);
+    }
     /* Or any allocation of the kernel's could collect, and run gc.callbacks and finalizers under its hands. */
     k->gc_enabled = PyGC_Disable();
-    /* Code that only computes cannot see or change what the reset is about. */
+    /* Code that only computes cannot see or change what the reset is about, but what it has of the host may. */
     pyexec_code *code = pyexec_code_get(k, hash, name, name_len, code_text, code_len); /* borrowed */
-    bool look = code == NULL || !code->computes || (k->reply.flags & PYEXEC_COMPILED) != 0;
+    bool look = code == NULL || !code->computes || functions_len != 0 || (k->reply.flags & PYEXEC_COMPILED) != 0;
     bool reset = look && (flags & PYEXEC_RESET) != 0;
     if (code == NULL) {
         k->reply.status = put_compile_error(k, &c);
@@ -329,7 +365,7 @@ pyexec_run(pyexec_kernel *k, uint32_t flags, uint64_t hash, const char *name, si
         k->reply.status = PYEXEC_OK;
     }
     else {
-        if (reset && in == NULL && (k->reply.flags & PYEXEC_COMPILED) == 0) {
+        if (reset && host == 0 && (k->reply.flags & PYEXEC_COMPILED) == 0) {
             pyexec_confine_begin(k, code);
         }
         if (reset && !k->confine.skip) {
@@ -342,10 +378,16 @@ pyexec_run(pyexec_kernel *k, uint32_t flags, uint64_t hash, const char *name, si
     if (look) {
         pyexec_gc_sweep(k);
     }
+    if (host != 0) {
+        flush_streams(k); /* now, when other threads may still run meanwhile */
+    }
     if (reset && !pyexec_confine_end(k)) {
         pyexec_reset_after(k);
     }
     pyexec_gc_settle(k);
+    if (host != 0) {
+        close_host(k);
+    }
     k->running = NULL;
     k->out.open = k->err.open = false;
     finish(k, &at);
