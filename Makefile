@@ -8,7 +8,7 @@ TIMEOUT ?= 5m
 # What else to pass to go test: make test TESTFLAGS='-run Reset -v'
 TESTFLAGS ?=
 
-.PHONY: help run test check bench soak deps
+.PHONY: help run test check sanitize bench soak deps
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 14
@@ -23,6 +23,10 @@ test: ## run the tests
 check: ## what must pass before a change goes in: format, vet, staticcheck, C warnings, race, cgocheck, tidy
 	@scripts/deps.sh check
 	@TIMEOUT=$(TIMEOUT) scripts/check.sh
+
+sanitize: ## run the tests with the kernel built with the address and undefined-behaviour sanitizers
+	@scripts/deps.sh check
+	@scripts/sanitize.sh -timeout 15m $(TESTFLAGS)
 
 bench: deps ## run the benchmarks
 	go test -run '^$$' -bench . -timeout 30m $(TESTFLAGS) .

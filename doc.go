@@ -19,6 +19,9 @@
 // print; [ExitError] for SystemExit, which never ends the host; [InputError], [DecodeError] and [MissingError] for values
 // that do not fit; [ErrTooLarge], [ErrClosed], [ErrInUse], [ConfigError].
 //
+// While a snippet runs it can call Go [Functions], whose errors come out as what they were, write to a [Snippet]'s Stdout
+// and Stderr, and read from its Stdin; [StreamError], [PanicError], [ErrGoexit] and [ErrReentrant] are what can go wrong.
+//
 // # What is reset
 //
 // After each call the state in the reset table (RESET.md) is put back: identity and contents, however it was changed.

@@ -288,15 +288,12 @@ func (e *Executor) run(ctx context.Context, s *Snippet, hash uint64, compileOnly
 		if h, err = e.newHost(ctx, s); err != nil {
 			return nil, err
 		}
-		if h != nil {
-			defer h.close()
-		}
 	}
 	w, err := e.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer e.release(w)
+	defer e.finish(w, h)
 
 	start := now()
 	w.call = engine.Call{
@@ -401,6 +398,14 @@ func (e *Executor) put(w *slot) {
 			e.queue <- w
 		}
 	}
+}
+
+// finish ends a call: one deferred function for all, since Go has a slow way for functions with many defers and returns.
+func (e *Executor) finish(w *slot, h *host) {
+	if h != nil {
+		h.close()
+	}
+	e.release(w)
 }
 
 // release gives a worker back; if it is due to be recycled, that happens behind the caller's back.

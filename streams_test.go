@@ -274,6 +274,31 @@ func TestInputOfEarlierCalls(t *testing.T) {
 	assert.Equal(t, 6, r.Len())
 }
 
+func TestHostsStayFlat(t *testing.T) {
+	if sanitized {
+		t.Skip("the address sanitizer keeps freed memory back to see its use: what the process holds says nothing")
+	}
+	ex := open(t, pyexec.Config{RecycleEvery: 100, Functions: functions})
+	cycle := func() {
+		for range 500 {
+			_, err := ex.Run(ctx, pyexec.Snippet{
+				Code:   "import sys\nx = pair(['x' * 1000] * 3)\nprint(x, len(sys.stdin.read()))\nprint('p', end='')\ntry:\n    fail('a')\nexcept RuntimeError:\n    panics('b')",
+				Stdin:  strings.NewReader(strings.Repeat("y", 10_000)),
+				Stdout: io.Discard,
+			})
+			assert.ErrorIs(t, err, pyexec.ErrType("pyexec.GoError"))
+		}
+	}
+	cycle()
+	cycle()
+	before, goroutines := rss(t), runtime.NumGoroutine()
+	for range 3 {
+		cycle()
+	}
+	assert.Less(t, rss(t)-before, 4096, "KiB grown over 1500 calls and 15 recycles")
+	assert.LessOrEqual(t, runtime.NumGoroutine(), goroutines, "no goroutine is left behind")
+}
+
 func TestCutMark(t *testing.T) {
 	ex := open(t, pyexec.Config{MaxOutput: 10})
 	res := run(t, ex, "import sys\nprint('x' * 11)\nprint('y' * 9, file=sys.stderr)")

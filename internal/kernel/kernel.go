@@ -84,7 +84,6 @@ func (k *Kernel) Run(c *engine.Call, r *engine.Reply) error {
 	var host uint64
 	if c.Host != nil {
 		host = register(c.Host)
-		defer unregister(host)
 		flags |= C.uint32_t(c.Streams) * C.PYEXEC_HOST_STDIN
 	}
 	functions, functionsLen := bytesOf(c.Functions)
@@ -93,6 +92,9 @@ func (k *Kernel) Run(c *engine.Call, r *engine.Reply) error {
 	p := C.pyexec_run(k.c, flags, C.uint64_t(c.Hash), stringOf(c.Name), C.size_t(len(c.Name)),
 		stringOf(c.Code), C.size_t(len(c.Code)), vars, varsLen, want, wantLen, C.uint64_t(host), functions, functionsLen)
 	runtime.KeepAlive(c)
+	if host != 0 {
+		unregister(host)
+	}
 
 	switch p.status {
 	case C.PYEXEC_OK:

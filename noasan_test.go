@@ -1,0 +1,5 @@
+//go:build !asan
+
+package pyexec_test
+
+const sanitized = false
