@@ -284,7 +284,7 @@ func (e *Executor) run(ctx context.Context, s *Snippet, hash uint64, compileOnly
 		return nil, err
 	}
 	var h *host
-	if !compileOnly {
+	if e.asks(s) && !compileOnly {
 		if h, err = e.newHost(ctx, s); err != nil {
 			return nil, err
 		}

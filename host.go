@@ -38,11 +38,13 @@ type host struct {
 // maxErrors is how many errors of a call are kept, to be found again when an exception leaves the snippet.
 const maxErrors = 1024
 
-// newHost makes the host of a call, or none if the snippet can ask for nothing.
+// asks reports whether a snippet can ask for anything.
+func (e *Executor) asks(s *Snippet) bool {
+	return len(e.functions.list) != 0 || len(s.Functions) != 0 || s.Stdin != nil || s.Stdout != nil || s.Stderr != nil
+}
+
+// newHost makes the host of a call.
 func (e *Executor) newHost(ctx context.Context, s *Snippet) (*host, error) {
-	if len(e.functions.list)+len(s.Functions) == 0 && s.Stdin == nil && s.Stdout == nil && s.Stderr == nil {
-		return nil, nil
-	}
 	functions := e.functions
 	if len(s.Functions) > 0 {
 		var err error

@@ -308,7 +308,7 @@ begin(pyexec_kernel *k)
     k->reply.flags = 0;
 }
 
-static void
+static void __attribute__((noinline))
 open_host(pyexec_kernel *k, uint64_t serial, uint32_t flags)
 {
     pyexec_host_begin(k, serial);
@@ -317,7 +317,7 @@ open_host(pyexec_kernel *k, uint64_t serial, uint32_t flags)
 }
 
 /* The host has been told of what fails here, and will say so. */
-static void
+static void __attribute__((noinline))
 flush_streams(pyexec_kernel *k)
 {
     pyexec_capture *both[] = {&k->out, &k->err};
@@ -328,7 +328,7 @@ flush_streams(pyexec_kernel *k)
     }
 }
 
-static void
+static void __attribute__((noinline))
 close_host(pyexec_kernel *k)
 {
     flush_streams(k); /* of what finalizers wrote */
@@ -349,7 +349,7 @@ pyexec_run(pyexec_kernel *k, uint32_t flags, uint64_t hash, const char *name, si
         return &k->reply;
     }
     begin(k);
-    if (host != 0) {
+    if (__builtin_expect(host != 0, 0)) {
         open_host(k, host, flags);
     }
     /* Or any allocation of the kernel's could collect, and run gc.callbacks and finalizers under its hands. */
@@ -378,14 +378,14 @@ pyexec_run(pyexec_kernel *k, uint32_t flags, uint64_t hash, const char *name, si
     if (look) {
         pyexec_gc_sweep(k);
     }
-    if (host != 0) {
+    if (__builtin_expect(host != 0, 0)) {
         flush_streams(k); /* now, when other threads may still run meanwhile */
     }
     if (reset && !pyexec_confine_end(k)) {
         pyexec_reset_after(k);
     }
     pyexec_gc_settle(k);
-    if (host != 0) {
+    if (__builtin_expect(host != 0, 0)) {
         close_host(k);
     }
     k->running = NULL;
