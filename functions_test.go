@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"math/big"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -401,4 +402,71 @@ func TestFunctionsAndRecycling(t *testing.T) {
 	}
 	require.NoError(t, ex.Recycle(ctx))
 	assert.NotZero(t, ex.Stats().Recycles)
+}
+
+// Functions are called from wherever a snippet's code runs: finalizers, __str__ of what it raises, tracing, and while its
+// namespace is taken down.
+func TestFunctionsInOddPlaces(t *testing.T) {
+	ex := open(t, pyexec.Config{Functions: functions})
+	for code, want := range map[string][]any{
+		"class C:\n    def __del__(self): note('del')\nc = C()":                                               {"del"},
+		"class C:\n    def __del__(self): note('cycle')\nc = C()\nc.c = c":                                    {"cycle"},
+		"class E(Exception):\n    def __str__(self): return note('str')\nraise E":                             {"str"},
+		"import sys\ndef f(): pass\nsys.settrace(lambda *a: note('trace') and None)\nf()\nsys.settrace(None)": {"trace"},
+		"def g():\n    try:\n        yield\n    finally:\n        note('finally')\nx = g()\nnext(x)":          {"finally"},
+		"class K:\n    def __hash__(self): return note('hash') and 1\n{K(): 1}":                               {"hash"},
+		"import atexit\natexit.register(note, 'never')":                                                       nil,
+		"def f(n):\n    return f(n - 1) if n else note('deep')\nf(800)":                                       {"deep"},
+		"import sys\nsys.stdout = type('W', (), {'write': lambda self, s: note(s)})()\nsys.stdout.write('x')": {"x"},
+	} {
+		var seen []any
+		_, err := ex.Run(ctx, pyexec.Snippet{Code: code, Functions: pyexec.Functions{"note": func(s any) any {
+			seen = append(seen, s)
+			return s
+		}}})
+		if err != nil {
+			require.ErrorIs(t, err, pyexec.ErrType("E"), code)
+		}
+		assert.Equal(t, want, slices.Compact(seen), code) // how often str() and a trace function are called depends on the version
+	}
+}
+
+// Of very many errors the last ones are known; the others are exceptions as any.
+func TestManyGoErrors(t *testing.T) {
+	ex := open(t, pyexec.Config{Functions: functions})
+	code := "kept = []\nfor i in range(3000):\n    try:\n        fail(str(i))\n    except RuntimeError as e:\n        kept.append(e)\nraise kept[%d]"
+	_, err := ex.Execute(ctx, fmt.Sprintf(code, 2999), nil)
+	require.ErrorIs(t, err, fs.ErrNotExist)
+	_, err = ex.Execute(ctx, fmt.Sprintf(code, 0), nil)
+	var py *pyexec.PythonError
+	require.ErrorAs(t, err, &py)
+	assert.NoError(t, py.Err)
+	assert.Equal(t, "open 0: file does not exist", py.Message)
+}
+
+func TestHostsOfManyGoroutines(t *testing.T) {
+	ex := open(t, pyexec.Config{Functions: functions, RecycleEvery: 20})
+	var group sync.WaitGroup
+	for i := range 8 {
+		group.Go(func() {
+			for j := range 25 {
+				n := i*100 + j
+				var out strings.Builder
+				res, err := ex.Run(ctx, pyexec.Snippet{
+					Code:      "x = add(mine(), int(input()))\nprint(x)\nif x % 3 == 0:\n    check(x)",
+					Stdin:     strings.NewReader(fmt.Sprint(n)),
+					Stdout:    &out,
+					Functions: pyexec.Functions{"mine": func() int { return n }, "check": func(x int) error { return fmt.Errorf("%d: %w", x, fs.ErrInvalid) }},
+				})
+				assert.Equal(t, fmt.Sprintln(2*n), out.String())
+				assert.Equal(t, int64(2*n), res.Vars()["x"])
+				if n%3 == 0 {
+					assert.ErrorIs(t, err, fs.ErrInvalid)
+				} else {
+					assert.NoError(t, err)
+				}
+			}
+		})
+	}
+	group.Wait()
 }
