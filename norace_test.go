@@ -1,0 +1,5 @@
+//go:build !race
+
+package pyexec_test
+
+const raced = false
