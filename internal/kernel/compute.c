@@ -3,7 +3,8 @@
  * A formula like `price * (1 + rate)` calls nothing, imports nothing, and assigns to nothing but its own names: it works
  * on what it was given, which is plain data, and on constants. So it cannot change the interpreter, nor leave garbage, and
  * need not be looked after. It may also call, as in `round(sum(prices), 2)`, if no name in it is a builtin but for those
- * below: whatever it gets hold of is then data of built-in types, or one of these. In doubt the answer is no.
+ * below: whatever it gets hold of is then data of built-in types, or one of these. (str and bytes are not among them: they
+ * take the name of a codec, and looking it up can import one.) In doubt the answer is no.
  *
  * confine.c proves less, of far more code. */
 #include "compat.h"
@@ -12,9 +13,9 @@
 #include "opcodes.h"
 
 static const char *const computing[] = {
-    "abs", "all", "any", "bin", "bool", "bytes", "chr", "complex", "dict", "divmod", "enumerate", "float", "frozenset",
+    "abs", "all", "any", "bin", "bool", "chr", "complex", "dict", "divmod", "enumerate", "float", "frozenset",
     "hex", "int", "len", "list", "max", "min", "oct", "ord", "pow", "range", "repr", "reversed", "round", "set", "slice",
-    "sorted", "str", "sum", "tuple", "zip",
+    "sorted", "sum", "tuple", "zip",
 };
 
 static bool

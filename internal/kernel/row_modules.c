@@ -186,6 +186,9 @@ import_ended(pyexec_kernel *k, PyObject *name, bool clean, bool native, PyObject
         PyErr_Clear();
         pyexec_taint(k, "out of memory while a module was imported");
     }
+    if (clean) { /* what has come into sys.modules is the import's */
+        pyexec_watch_dict_accept(k, k->modules.table_watch);
+    }
 }
 
 static PyObject *

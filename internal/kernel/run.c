@@ -375,6 +375,10 @@ pyexec_run(pyexec_kernel *k, uint32_t flags, uint64_t hash, const char *name, si
         k->reply.status = run(k, &c, code, &at);
     }
     at.error_end = k->buf.len;
+    if (__builtin_expect(!look && k->err.buf.len != 0, 0)) { /* a warning, which Python code has shown */
+        look = true;
+        reset = (flags & PYEXEC_RESET) != 0;
+    }
     if (look) {
         pyexec_gc_sweep(k);
     }
