@@ -641,7 +641,9 @@ typedef struct {
 
 typedef struct {
     pyexec_object *items;
-    size_t n, cap, nodd;
+    size_t n, cap;
+    size_t *odd; /* places in items of those that nothing in k->watch tells of */
+    size_t nodd, odd_cap;
     PyObject *seen; /* owned dict: address -> object */
 } pyexec_objects;
 

@@ -72,6 +72,23 @@ contents_of(uint8_t kind, PyObject *v)
     }
 }
 
+static int
+note_odd(pyexec_objects *o)
+{
+    if (o->nodd == o->odd_cap) {
+        size_t cap = o->odd_cap == 0 ? 16 : o->odd_cap * 2;
+        size_t *odd = realloc(o->odd, cap * sizeof *odd);
+        if (odd == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        o->odd = odd;
+        o->odd_cap = cap;
+    }
+    o->odd[o->nodd++] = o->n;
+    return 0;
+}
+
 int
 pyexec_object_track(pyexec_kernel *k, uint8_t kind, PyObject *name, PyObject *object, PyObject *dict)
 {
@@ -98,7 +115,6 @@ pyexec_object_track(pyexec_kernel *k, uint8_t kind, PyObject *name, PyObject *ob
     case PYEXEC_DICT:
     case PYEXEC_ODICT:
     case PYEXEC_CACHE:
-        o->nodd += kind == PYEXEC_ODICT;
         watch = pyexec_watch_dict(k, dict);
         break;
     case PYEXEC_LIST:
@@ -111,8 +127,10 @@ pyexec_object_track(pyexec_kernel *k, uint8_t kind, PyObject *name, PyObject *ob
         watch = pyexec_watch_slot(k, &((PyCellObject *)object)->ob_ref);
         break;
     default:
-        o->nodd++;
         break;
+    }
+    if ((kind == PYEXEC_DEQUE || kind == PYEXEC_BYTEARRAY || kind == PYEXEC_ODICT) && note_odd(o) < 0) {
+        watch = -1;
     }
     if (watch < 0 || slot < 0) {
         Py_DECREF(contents);
@@ -186,9 +204,8 @@ changed(pyexec_kernel *k, const pyexec_object *o)
 bool
 pyexec_objects_odd_quiet(pyexec_kernel *k)
 {
-    for (size_t i = 0; k->objects.nodd > 0 && i < k->objects.n; i++) {
-        const pyexec_object *o = &k->objects.items[i];
-        if ((o->kind == PYEXEC_DEQUE || o->kind == PYEXEC_BYTEARRAY || o->kind == PYEXEC_ODICT) && changed(k, o)) {
+    for (size_t i = 0; i < k->objects.nodd; i++) {
+        if (changed(k, &k->objects.items[k->objects.odd[i]])) {
             return false;
         }
     }
@@ -529,6 +546,7 @@ pyexec_objects_clear(pyexec_kernel *k)
         Py_DECREF(o->items[i].contents);
     }
     free(o->items);
+    free(o->odd);
     Py_CLEAR(o->seen);
     *o = (pyexec_objects){0};
 }

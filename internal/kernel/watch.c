@@ -10,6 +10,8 @@
 
 extern char **environ;
 
+enum { AHEAD = 8 }; /* how far before its turn what is to be compared is asked for from memory */
+
 #ifdef PYEXEC_DICT_WATCHERS
 /* For the process: a watcher's callback is given no room for a pointer of ours, and one interpreter with a kernel lives in
  * a process at a time. Written and read with the GIL held. The first few changed dicts are remembered by address. */
@@ -119,6 +121,9 @@ dicts_quiet(const pyexec_watch *w)
     /* no branch for each: the loads then overlap */
     uint64_t differs = 0;
     for (const pyexec_watched_dict *d = w->dicts, *end = d + w->ndicts; d < end; d++) {
+        if (end - d > AHEAD) {
+            __builtin_prefetch(d[AHEAD].dict);
+        }
         differs |= pyexec_dict_version(d->dict) ^ d->version;
     }
     return differs == 0;
@@ -236,6 +241,11 @@ pyexec_watch_objects_quiet(pyexec_kernel *k)
         return false;
     }
     for (const pyexec_watched_list *l = w->lists, *end = l + w->nlists; l < end; l++) {
+        if (end - l > AHEAD) {
+            __builtin_prefetch(l[AHEAD].list);
+            __builtin_prefetch(l[AHEAD].items);
+            __builtin_prefetch(l[AHEAD / 2].list->ob_item);
+        }
         if (list_changed(l)) {
             return false;
         }
@@ -246,6 +256,9 @@ pyexec_watch_objects_quiet(pyexec_kernel *k)
         }
     }
     for (const pyexec_watched_slot *s = w->slots, *end = s + w->nslots; s < end; s++) {
+        if (end - s > AHEAD) {
+            __builtin_prefetch(s[AHEAD].at);
+        }
         if (*s->at != s->value) {
             return false;
         }
