@@ -422,7 +422,7 @@ went_astray(pyexec_kernel *k)
 {
     if (k->reply.status != PYEXEC_OK || k->err.buf.len != 0 || k->err.cut || k->confine.imported ||
         PyThreadState_GET()->context != NULL || !pyexec_watch_glance(k, k->confine.codecs) ||
-        k->undos.n != 0) { /* which has what is set of the snippet's own classes, too */
+        k->touched || k->undos.n != 0) { /* which has what is set of the snippet's own classes, too */
         return true;
     }
     if (k->confine.check && !(pyexec_watch_objects_quiet(k) && pyexec_objects_odd_quiet(k) &&

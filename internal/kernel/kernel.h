@@ -490,6 +490,7 @@ int pyexec_descriptors_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_r
 /* row_registries.c */
 typedef struct {
     PyObject *search_path, *errors, *cache; /* of codecs; owned, as all here */
+    size_t path_watch;
     PyObject *random, *zoneinfo;            /* once there is one: random._inst, zoneinfo.ZoneInfo */
     struct {
         PyObject *object;

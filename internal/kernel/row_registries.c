@@ -91,28 +91,43 @@ pyexec_codecs_snapshot(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state
 {
     (void)row;
     s->contents = PyDict_Copy(k->registries.cache);
-    return s->contents == NULL || track(k, PYEXEC_LIST, "codecs.register", k->registries.search_path) < 0 ||
-                   track(k, PYEXEC_DICT, "codecs.register_error", k->registries.errors) < 0
-               ? -1
-               : 0;
+    if (s->contents == NULL || track(k, PYEXEC_LIST, "codecs.register", k->registries.search_path) < 0) {
+        return -1;
+    }
+    k->registries.path_watch = k->objects.items[k->objects.n - 1].watch;
+    return track(k, PYEXEC_DICT, "codecs.register_error", k->registries.errors);
 }
 
-/* The interpreter's own cache of look-ups: what a changed interpreter has put there is not to be found by the next snippet,
- * and anything else is found again in encodings' own. */
+static bool
+is_bent(pyexec_kernel *k, const char *package) /* its modules, or what could stand in for them */
+{
+    bool bent = k->undos.n > 0 || pyexec_watch_dict_changed(k, k->modules.table_watch);
+    for (size_t i = 0; i < k->modules.n && !bent; i++) {
+        const char *name = PyUnicode_AsUTF8(k->modules.items[i].name);
+        bent = name != NULL && strncmp(name, package, strlen(package)) == 0 &&
+               pyexec_watch_dict_changed(k, k->modules.items[i].watch);
+    }
+    PyErr_Clear();
+    return bent;
+}
+
+/* The interpreter's own cache of look-ups: what a bent search has put there is not to be found by the next snippet. Anything
+ * else may stay: the standard library's answers are always the same. */
 int
 pyexec_codecs_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s)
 {
     (void)row;
     PyObject *cache = k->registries.cache;
-    if (PyDict_GET_SIZE(cache) != PyDict_GET_SIZE(s->contents)) {
-        PyObject *old = PyDict_Copy(cache); /* new: released when the cache is whole again */
-        PyDict_Clear(cache);
-        int rc = PyDict_Update(cache, s->contents);
-        pyexec_bury(k, old);
-        Py_XDECREF(old);
-        return rc;
+    if (PyDict_GET_SIZE(cache) == PyDict_GET_SIZE(s->contents) ||
+        !(pyexec_watch_list_changed(k, k->registries.path_watch) || is_bent(k, "encodings"))) {
+        return 0;
     }
-    return 0;
+    PyObject *old = PyDict_Copy(cache); /* new: released when the cache is whole again */
+    PyDict_Clear(cache);
+    int rc = PyDict_Update(cache, s->contents);
+    pyexec_bury(k, old);
+    Py_XDECREF(old);
+    return rc;
 }
 
 /* ---- abc: virtual subclasses, and answers that abstract classes remember ---- */
@@ -364,17 +379,12 @@ pyexec_templates_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_sta
 int
 pyexec_zoneinfo_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s)
 {
-    bool bent = k->undos.n > 0;
     (void)row;
     (void)s;
-    if (k->registries.zoneinfo == NULL) {
+    if (k->registries.zoneinfo == NULL || !is_bent(k, "zoneinfo")) {
         return 0;
     }
-    for (size_t i = 0; i < k->modules.n && !bent; i++) {
-        const char *name = PyUnicode_AsUTF8(k->modules.items[i].name);
-        bent = name != NULL && strncmp(name, "zoneinfo", 8) == 0 && pyexec_watch_dict_changed(k, k->modules.items[i].watch);
-    }
-    PyObject *r = bent ? PyObject_CallMethod(k->registries.zoneinfo, "clear_cache", NULL) : Py_NewRef(Py_None); /* new */
+    PyObject *r = PyObject_CallMethod(k->registries.zoneinfo, "clear_cache", NULL); /* new */
     Py_XDECREF(r);
     return r == NULL ? -1 : 0;
 }
@@ -417,6 +427,12 @@ replace_call(PyObject *type) /* and in the types that have inherited it */
         }
         t->tp_call = on_foreign_call;
     }
+    PyObject *descriptor = PyObject_GetAttrString(type, "__call__"); /* new: what types made later take theirs from */
+    if (descriptor != NULL && Py_IS_TYPE(descriptor, &PyWrapperDescr_Type)) {
+        ((PyWrapperDescrObject *)descriptor)->d_wrapped = (void *)on_foreign_call;
+    }
+    PyErr_Clear();
+    Py_XDECREF(descriptor);
     PyObject *below = PyObject_CallMethod((PyObject *)&PyType_Type, "__subclasses__", "O", type); /* new */
     int rc = below == NULL ? -1 : 0;
     for (Py_ssize_t i = 0; rc == 0 && i < PyList_GET_SIZE(below); i++) {
