@@ -14,12 +14,20 @@ import (
 
 	"github.com/go-pyexec/pyexec/internal/engine"
 	"github.com/go-pyexec/pyexec/internal/kernel"
+	"github.com/go-pyexec/pyexec/internal/process"
 	"github.com/go-pyexec/pyexec/internal/wire"
 )
 
 // Config says how an Executor works. The zero Config is a good production default: everything is reset after each
 // call, and the interpreter is recycled every 1000 calls.
 type Config struct {
+	// Isolation says what stands between snippets and this process. Zero: InProcess.
+	Isolation Isolation
+
+	// Workers is the number of interpreters, each of which runs one call at a time. Zero: 1 in process, where there can be
+	// no more, and GOMAXPROCS otherwise; at most 1024.
+	Workers int
+
 	// Reset says what is put back after each call. Zero: ResetAll.
 	Reset ResetMode
 
@@ -138,9 +146,11 @@ type Executor struct {
 // A slot is a worker and what belongs to it while somebody holds it. Whoever took it owns it.
 type slot struct {
 	worker     engine.Worker
+	process    *process.Worker // the same, if it is that
 	call       engine.Call
 	reply      engine.Reply
 	executions int    // since the last recycle
+	crashed    bool   // there is no process any more
 	taint      string // why it must be recycled before the next call
 	broken     error  // the last recycle failed
 }
@@ -159,6 +169,13 @@ func New(config Config) (*Executor, error) {
 	functions, name, err := newFunctionSet(config.Functions)
 	if err != nil {
 		return nil, &ConfigError{Field: fmt.Sprintf("Functions[%q]", name), Value: fmt.Sprintf("a %T", config.Functions[name]), Reason: err.Error()}
+	}
+	if config.Isolation == Process {
+		e, err := newProcessExecutor(config)
+		if err == nil {
+			e.functions = functions
+		}
+		return e, err
 	}
 	k, err := kernel.Start(kernel.Config{
 		CacheEntries: uint64(config.CacheEntries),
@@ -187,13 +204,17 @@ func newExecutor(config Config, workers ...engine.Worker) *Executor {
 		seed:    maphash.MakeSeed(),
 	}
 	for _, w := range workers {
-		e.put(&slot{worker: w})
+		p, _ := w.(*process.Worker)
+		e.put(&slot{worker: w, process: p})
 	}
 	e.startAging()
 	return e
 }
 
 func (c *Config) fill() error {
+	if err := c.fillIsolation(); err != nil {
+		return err
+	}
 	if c.Reset > ResetNone {
 		return &ConfigError{Field: "Reset", Value: c.Reset, Reason: "it is neither ResetAll nor ResetNone"}
 	}
@@ -304,9 +325,13 @@ func (e *Executor) run(ctx context.Context, s *Snippet, hash uint64, compileOnly
 	if h != nil {
 		h.fill(&w.call)
 	}
-	if err := w.worker.Run(&w.call, &w.reply); err != nil {
-		w.taint = err.Error()
-		return nil, fmt.Errorf("pyexec: %w", err)
+	if w.process != nil {
+		err = w.runInProcess(ctx)
+	} else {
+		err = w.worker.Run(&w.call, &w.reply)
+	}
+	if err != nil {
+		return e.failed(ctx, w, err, start)
 	}
 	r, err := newResult(&w.reply, s, h)
 	e.count(w, err, compileOnly)
@@ -357,6 +382,12 @@ func (e *Executor) acquire(ctx context.Context) (*slot, error) {
 		e.put(w)
 		return nil, ErrClosed
 	default:
+	}
+	if w.process != nil {
+		if err := e.prepare(ctx, w); err != nil {
+			e.put(w)
+			return nil, err
+		}
 	}
 	if w.broken != nil {
 		if err := e.recycle(w, RecycleError); err != nil {
@@ -412,6 +443,11 @@ func (e *Executor) finish(w *slot, h *host) {
 func (e *Executor) release(w *slot) {
 	reason := e.due(w)
 	if reason == "" {
+		e.put(w)
+		return
+	}
+	if w.process != nil { // that is quick, and cannot fail
+		_ = e.recycle(w, reason)
 		e.put(w)
 		return
 	}
@@ -479,6 +515,7 @@ type Stats struct {
 	Executions     uint64 // calls that reached Python
 	PythonErrors   uint64 // of these, calls that ended in a *PythonError
 	Exits          uint64 // of these, calls that ended in an *ExitError
+	Crashes        uint64 // calls that ended with their worker process
 	Resets         uint64 // of these, calls after which something had to be put back
 	CacheHits      uint64 // executions whose code was compiled already
 	CacheMisses    uint64 // calls whose code had to be compiled
@@ -489,6 +526,7 @@ type Stats struct {
 	RecyclesBy     map[RecycleReason]uint64
 	Reinitialized  uint64        // of the recycles, those that finalised and initialised the interpreter
 	Purged         uint64        // of the recycles, those that put back and collected everything but kept loaded modules
+	Replaced       uint64        // of the recycles, those that replaced the worker process
 	LastRecycle    time.Duration // how long the last recycle took
 	LongestRecycle time.Duration // how long the longest recycle took
 	LastTaint      string        // why the interpreter was last tainted, if ever
@@ -496,6 +534,7 @@ type Stats struct {
 
 type counters struct {
 	executions, errors, exits, resets, evictions, cached atomic.Uint64
+	crashes                                              atomic.Uint64
 	misses, compiles                                     atomic.Uint64 // code compiled by executions, and by Compile
 	waiting                                              atomic.Int64
 
@@ -549,6 +588,7 @@ func (e *Executor) Stats() Stats {
 	out.PythonErrors = s.errors.Load()
 	out.Exits = s.exits.Load()
 	out.Resets = s.resets.Load()
+	out.Crashes = s.crashes.Load()
 	misses := s.misses.Load()
 	out.CacheMisses = misses + s.compiles.Load()
 	out.CacheHits = out.Executions - min(misses, out.Executions)

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -17,8 +19,24 @@ import (
 
 var ctx = context.Background()
 
-// open gives a test an Executor of its own; the process can have one at a time.
+// level is the isolation that the tests run against: make check runs them against each.
+var level = map[string]pyexec.Isolation{"process": pyexec.Process}[os.Getenv("PYEXEC_TEST_ISOLATION")]
+
+// at is c on the level that is tested, with one interpreter, as the tests expect that do not say otherwise.
+func at(c pyexec.Config) pyexec.Config {
+	c.Isolation = level
+	c.Workers = 1
+	return c
+}
+
+// open gives a test an Executor of its own, on the level that is tested.
 func open(t *testing.T, c pyexec.Config) *pyexec.Executor {
+	t.Helper()
+	return openAt(t, at(c))
+}
+
+// openAt is for what is about one level; in process there can be one Executor at a time.
+func openAt(t *testing.T, c pyexec.Config) *pyexec.Executor {
 	t.Helper()
 	ex, err := pyexec.New(c)
 	require.NoError(t, err)
@@ -220,11 +238,16 @@ func TestExitError(t *testing.T) {
 
 func TestOneExecutorInAProcess(t *testing.T) {
 	ex := open(t, pyexec.Config{})
-	_, err := pyexec.New(pyexec.Config{})
-	require.ErrorIs(t, err, pyexec.ErrInUse)
+	if level == pyexec.InProcess {
+		_, err := pyexec.New(pyexec.Config{})
+		require.ErrorIs(t, err, pyexec.ErrInUse)
+	} else {
+		other := open(t, pyexec.Config{}) // beside the first
+		assert.Equal(t, int64(42), run(t, other, "6 * 7").Value)
+	}
 	require.NoError(t, ex.Close())
 	for range 3 {
-		again, err := pyexec.New(pyexec.Config{})
+		again, err := pyexec.New(at(pyexec.Config{}))
 		require.NoError(t, err)
 		res, err := again.Execute(ctx, "6 * 7", nil)
 		require.NoError(t, err)
@@ -249,23 +272,24 @@ func TestClose(t *testing.T) {
 // blocked starts a snippet that runs until release is called.
 func blocked(t *testing.T, ex *pyexec.Executor) (done chan error, release func()) {
 	t.Helper()
-	started, begun, err := os.Pipe()
-	require.NoError(t, err)
-	waits, released, err := os.Pipe()
-	require.NoError(t, err)
+	pipe := func(name string) (string, *os.File) { // by name: a snippet may be in another process
+		path := filepath.Join(t.TempDir(), name)
+		require.NoError(t, syscall.Mkfifo(path, 0o600))
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		require.NoError(t, err)
+		t.Cleanup(func() { f.Close() })
+		return path, f
+	}
+	begun, started := pipe("begun")
+	waits, released := pipe("waits")
 	done = make(chan error, 1)
 	go func() {
-		_, err := ex.Execute(ctx, "import os\nos.write(begun, b'x')\nos.read(waits, 1)",
-			pyexec.Vars{"begun": int(begun.Fd()), "waits": int(waits.Fd())})
+		_, err := ex.Execute(ctx, "with open(begun, 'w') as f: f.write('x')\nwith open(waits) as f: f.read(1)",
+			pyexec.Vars{"begun": begun, "waits": waits})
 		done <- err
 	}()
-	_, err = started.Read(make([]byte, 1))
+	_, err := started.Read(make([]byte, 1))
 	require.NoError(t, err)
-	t.Cleanup(func() {
-		for _, f := range []*os.File{started, begun, waits, released} {
-			f.Close()
-		}
-	})
 	return done, func() { _, _ = released.Write([]byte("x")) }
 }
 
@@ -377,6 +401,8 @@ func TestCacheIsBoundedAndCounted(t *testing.T) {
 
 func TestConfigErrorsNameTheField(t *testing.T) {
 	for field, c := range map[string]pyexec.Config{
+		"Isolation":    {Isolation: 7},
+		"Workers":      {Workers: -1},
 		"Reset":        {Reset: 7},
 		"Namespace":    {Namespace: 7},
 		"RecycleEvery": {RecycleEvery: -2},
@@ -390,7 +416,7 @@ func TestConfigErrorsNameTheField(t *testing.T) {
 		"MaxDepth":     {MaxDepth: 10_001},
 		"Preload":      {Preload: []string{""}},
 	} {
-		_, err := pyexec.New(c)
+		_, err := pyexec.New(at(c))
 		var e *pyexec.ConfigError
 		require.ErrorAs(t, err, &e, field)
 		assert.Equal(t, field, e.Field)
@@ -399,7 +425,7 @@ func TestConfigErrorsNameTheField(t *testing.T) {
 }
 
 func TestPreload(t *testing.T) {
-	_, err := pyexec.New(pyexec.Config{Preload: []string{"json", "no_such_module"}})
+	_, err := pyexec.New(at(pyexec.Config{Preload: []string{"json", "no_such_module"}}))
 	require.ErrorContains(t, err, "Config.Preload: importing no_such_module")
 	ex := open(t, pyexec.Config{Preload: []string{"json", "xml.dom", "decimal"}})
 	for range 3 {

@@ -22,6 +22,7 @@ const (
 	RecycleTaint      RecycleReason = "taint"      // a snippet left something that could not be put back
 	RecycleRequest    RecycleReason = "request"    // Executor.Recycle was called
 	RecycleError      RecycleReason = "error"      // an earlier recycle had failed
+	RecycleCrash      RecycleReason = "crash"      // a worker process ended, or was ended
 )
 
 // Recycle replaces the interpreter by a clean one, once the calls before it are done. Stats tells how it was done: where
@@ -42,6 +43,8 @@ func (e *Executor) Recycle(ctx context.Context) error {
 // due is the reason to recycle w now, or empty.
 func (e *Executor) due(w *slot) RecycleReason {
 	switch {
+	case w.crashed:
+		return RecycleCrash
 	case w.taint != "":
 		return RecycleTaint
 	case e.config.RecycleEvery > 0 && w.executions >= e.config.RecycleEvery:
@@ -63,6 +66,18 @@ func (e *Executor) recycle(w *slot, reason RecycleReason) error {
 	s := &e.stats
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.countRecycle(reason, method)
+	s.recycle.LastRecycle = took
+	s.recycle.LongestRecycle = max(s.recycle.LongestRecycle, took)
+	if w.taint != "" {
+		s.recycle.LastTaint = w.taint
+	}
+	w.taint, w.broken, w.executions, w.crashed = "", nil, 0, false
+	return nil
+}
+
+// countRecycle is called with mu held.
+func (s *counters) countRecycle(reason RecycleReason, method engine.Method) {
 	if s.recycle.RecyclesBy == nil {
 		s.recycle.RecyclesBy = map[RecycleReason]uint64{}
 	}
@@ -74,14 +89,9 @@ func (e *Executor) recycle(w *slot, reason RecycleReason) error {
 		s.cached.Store(0)
 	case engine.Purged:
 		s.recycle.Purged++
+	case engine.Replaced:
+		s.recycle.Replaced++
 	}
-	s.recycle.LastRecycle = took
-	s.recycle.LongestRecycle = max(s.recycle.LongestRecycle, took)
-	if w.taint != "" {
-		s.recycle.LastTaint = w.taint
-	}
-	w.taint, w.broken, w.executions = "", nil, 0
-	return nil
 }
 
 // startAging recycles by age in the background, so that no caller pays for it.

@@ -31,7 +31,7 @@ func TestRecycleEvery(t *testing.T) {
 	}
 	s := recycled(t, ex, 3)
 	assert.Equal(t, map[pyexec.RecycleReason]uint64{pyexec.RecycleExecutions: 3}, s.RecyclesBy)
-	assert.Equal(t, s.Recycles, s.Reinitialized+s.Purged)
+	assert.Equal(t, s.Recycles, s.Reinitialized+s.Purged+s.Replaced)
 	assert.Positive(t, s.LastRecycle)
 	assert.GreaterOrEqual(t, s.LongestRecycle, s.LastRecycle)
 	require.NoError(t, ex.Close())
@@ -63,7 +63,7 @@ func TestRecycleOnRequest(t *testing.T) {
 	require.NoError(t, ex.Recycle(ctx))
 	s := ex.Stats()
 	assert.Equal(t, uint64(1), s.RecyclesBy[pyexec.RecycleRequest])
-	if s.Reinitialized == 1 {
+	if s.Reinitialized+s.Replaced == 1 {
 		assert.Equal(t, false, run(t, ex, "import sys; hasattr(sys, 'planted')").Value)
 	}
 }
@@ -112,6 +112,10 @@ func TestRecycleSurvivesNumpy(t *testing.T) {
 	for range 10 {
 		assert.Equal(t, int64(3), run(t, ex, use).Value)
 		require.NoError(t, ex.Recycle(ctx))
+	}
+	if level == pyexec.Process { // there it is another process's first time
+		assert.Equal(t, uint64(10), ex.Stats().Replaced)
+		return
 	}
 	assert.Equal(t, uint64(10), ex.Stats().Purged, "and Stats says that it was no full re-initialisation")
 	require.NoError(t, ex.Close())

@@ -522,7 +522,7 @@ func TestSnippetsDoNotChangeTheHostsEnvironment(t *testing.T) {
 }
 
 func TestTheHostsOwnChangesAreKept(t *testing.T) {
-	ex := open(t, pyexec.Config{})
+	ex := openAt(t, pyexec.Config{})
 	probe := "import os\nres = [os.environ.get('PYEXEC_HOST'), os.popen('echo $PYEXEC_HOST').read().strip()]\nres"
 	assert.Equal(t, []any{nil, ""}, run(t, ex, probe).Value)
 
@@ -551,6 +551,18 @@ func TestTheHostsOwnChangesAreKept(t *testing.T) {
 	require.NoError(t, os.Setenv("PYEXEC_HOST", "three"))
 	require.NoError(t, ex.Recycle(ctx))
 	assert.Equal(t, []any{"three", "three"}, run(t, ex, probe).Value)
+}
+
+// A worker process has the environment that the program had when it called New.
+func TestWorkersInheritTheEnvironment(t *testing.T) {
+	t.Setenv("PYEXEC_HOST", "one")
+	ex := openAt(t, pyexec.Config{Isolation: pyexec.Process})
+	probe := "import os; [os.environ.get('PYEXEC_HOST'), [n for n in os.environ if n.startswith('PYEXEC_P')]]"
+	for range 3 {
+		require.NoError(t, os.Setenv("PYEXEC_HOST", "two"))
+		assert.Equal(t, []any{"one", []any{}}, run(t, ex, probe).Value)
+		require.NoError(t, ex.Recycle(ctx))
+	}
 }
 
 func TestAThousandAppendsLeaveNothing(t *testing.T) {

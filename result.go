@@ -39,6 +39,7 @@ type Result struct {
 	// Duration is how long the call took, without waiting for its turn.
 	Duration time.Duration
 
+	foreign       bool   // the bytes came from a process that a snippet may have taken over
 	vars, skipped []byte // encoded: most callers look at one variable, or at none
 	small         [48]byte
 }
@@ -114,7 +115,7 @@ func (r *Result) keep(reply *engine.Reply) {
 // like __this__. Each call decodes anew, so the caller may change the map.
 func (r *Result) Vars() map[string]any {
 	m, err := wire.Vars(r.vars)
-	if err != nil {
+	if err != nil && !r.foreign {
 		panic("pyexec: the interpreter's reply: " + err.Error()) // a bug of pyexec: it wrote these bytes itself
 	}
 	return m
@@ -155,7 +156,7 @@ func (r *Result) Skipped() []Skipped {
 		all = append(all, Skipped{Name: parts[0], Type: parts[1], Reason: parts[2]})
 		return nil
 	})
-	if err != nil {
+	if err != nil && !r.foreign {
 		panic("pyexec: the interpreter's reply: " + err.Error()) // a bug of pyexec: it wrote these bytes itself
 	}
 	return all

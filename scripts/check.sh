@@ -38,8 +38,14 @@ c_files() {
 # The root package only: it drives every crossing into C that there is, and the experiment costs a build of its own.
 cgocheck2() { GOEXPERIMENT=cgocheck2 go test -timeout "$timeout" .; }
 
+# Every test once more, with snippets in worker processes.
+processes() { PYEXEC_TEST_ISOLATION=process go test -timeout "$timeout" .; }
+
 tree() { [ ! -e .git ] || git status --porcelain; }
-same_tree() {
+same_# Every test once more, with snippets in worker processes.
+processes() { PYEXEC_TEST_ISOLATION=process go test -timeout "$timeout" .; }
+
+tree() {
     case $before in fatal:*) echo "not looked at: $before" && return ;; esac
     [ "$(tree 2>&1)" = "$before" ] && return
     echo "before: ${before:-clean}"
@@ -55,6 +61,7 @@ step staticcheck staticcheck
 step 'C warnings' c_files
 step 'go test -race' go test -race -timeout "$timeout" ./...
 step 'go test, cgocheck2' cgocheck2
+step 'go test, worker processes' processes
 step 'git tree unchanged' same_tree
 
 if [ -n "$failed" ]; then

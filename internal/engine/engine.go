@@ -63,6 +63,7 @@ type Method uint8
 const (
 	Reinitialized Method = iota + 1 // finalised and initialised again
 	Purged                          // put back and collected; loaded modules stay
+	Replaced                        // by another process
 )
 
 // Errors of a worker itself.

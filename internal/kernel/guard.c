@@ -1,4 +1,5 @@
-/* guard.c: calls that would end the host process, or run a second copy of it, raise instead.
+/* guard.c: calls that would end the host process, or run a second copy of it, raise instead. In a worker process, which
+ * has a host elsewhere, most of them are the snippet's own business.
  *
  * Those that CPython audits (https://docs.python.org/3/library/audit_events.html) are refused by an audit hook in C,
  * which no Python code can take away; for the others the functions themselves are replaced before the first snippet.
@@ -10,10 +11,13 @@
 #include <string.h>
 #include <unistd.h>
 
+static pid_t worker = 0;       /* this process or, in a fork of a snippet's, its parent; 0: not a worker */
+static uint32_t *forks = NULL; /* of a worker and its forks, in the call that runs */
+
 static int
 refuse(const char *what, const char *why)
 {
-    PyErr_Format(PyExc_PermissionError, "%s is refused in process: %s", what, why);
+    PyErr_Format(PyExc_PermissionError, "%s is refused%s: %s", what, worker != 0 ? "" : " in process", why);
     return -1;
 }
 
@@ -31,6 +35,11 @@ on_kill(PyObject *args, const char *what)
         return 0;
     }
     bool group = strcmp(what, "os.killpg") == 0;
+    if (worker != 0) {
+        /* Its group is its own. Beyond that are the template, which is its parent, and everybody. */
+        bool outside = p == (group ? 1 : -1) || (!group && (p == 1 || (getpid() == worker && p == getppid())));
+        return outside && s != 0 ? refuse(what, "it would signal processes that are not the snippet's") : 0;
+    }
     bool host = p == 0 || (group ? p == (long)getpgrp() : p == -1 || p == (long)getpid() || p == -(long)getpgrp());
     return host && s != 0 ? refuse(what, "it would signal the host process") : 0;
 }
@@ -49,6 +58,26 @@ is_for_tests(PyObject *args) /* _testcapi, _testinternalcapi ... */
         }
     }
     return false;
+}
+
+enum { MAX_FORKS = 64 };
+
+static int
+on_fork(const char *event)
+{
+    if (worker == 0) {
+        return refuse(event, "the child would be a second copy of the host");
+    }
+    return __atomic_add_fetch(forks, 1, __ATOMIC_RELAXED) > MAX_FORKS ? refuse(event, "the call has forked 64 times") : 0;
+}
+
+static int
+on_exec(const char *event)
+{
+    if (worker == 0) {
+        return refuse(event, "it would replace the host process");
+    }
+    return worker == getpid() ? refuse(event, "it would replace the process that answers for the snippet") : 0;
 }
 
 static int
@@ -74,20 +103,20 @@ on_audit(const char *event, PyObject *args, void *data)
         return refuse(event, "another interpreter would outlive the snippet");
     }
     if (strcmp(event, "signal.pthread_kill") == 0) {
-        return refuse(event, "it would signal the host process");
+        return worker != 0 ? 0 : refuse(event, "it would signal the host process");
     }
     if (strcmp(event, "resource.setrlimit") == 0 || strcmp(event, "resource.prlimit") == 0) {
-        return refuse(event, "it would bind the host process");
+        return refuse(event, worker != 0 ? "it would bind the snippets after it" : "it would bind the host process");
     }
     if (event[0] == 'o' && event[1] == 's' && event[2] == '.') {
         if (strcmp(event, "os.fork") == 0 || strcmp(event, "os.forkpty") == 0) {
-            return refuse(event, "the child would be a second copy of the host");
+            return on_fork(event);
         }
         if (strcmp(event, "os.chdir") == 0) {
             pyexec_cwd_changes(data);
         }
         if (strcmp(event, "os.exec") == 0) {
-            return refuse(event, "it would replace the host process");
+            return on_exec(event);
         }
         if (strcmp(event, "os.kill") == 0 || strcmp(event, "os.killpg") == 0) {
             return on_kill(args, event);
@@ -109,7 +138,8 @@ refuse_any(PyObject *self, PyObject *unused)
 {
     (void)self;
     (void)unused;
-    refuse("this function", "it would end or signal the host process");
+    refuse("this function", worker != 0 ? "it is pyexec's, which reports crashes by it"
+                                        : "it would end or signal the host process");
     return NULL;
 }
 
@@ -118,6 +148,9 @@ exit_snippet(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *name
 {
     (void)self;
     (void)names;
+    if (pyexec_guard_is_fork()) {
+        _exit(n > 0 && PyLong_Check(args[0]) ? (int)PyLong_AsLong(args[0]) : 1);
+    }
     PyErr_SetObject(PyExc_SystemExit, n > 0 ? args[0] : Py_None);
     return NULL;
 }
@@ -160,28 +193,34 @@ limit_recursion(PyObject *self, PyObject *arg)
  * those of a second copy of the module (del sys.modules["posix"]; import posix), are changed, too. */
 #define FASTCALL(f) ((PyCFunction)(void (*)(void))(f))
 enum { ANY = -1 };
+enum { HOST, ALL }; /* whom it would harm */
 static const struct {
     const char *module, *name;
+    int whom;
     int flags; /* the calling convention that `instead` has; ANY if it looks at no argument */
     PyCFunction instead, *real;
 } in_place[] = {
-    {"posix", "_exit", METH_FASTCALL | METH_KEYWORDS, FASTCALL(exit_snippet), NULL},
-    {"posix", "abort", ANY, refuse_any, NULL},
-    {"_signal", "raise_signal", ANY, refuse_any, NULL},
-    {"_signal", "pidfd_send_signal", ANY, refuse_any, NULL},
-    {"faulthandler", "dump_traceback_later", ANY, refuse_any, NULL},
-    {"faulthandler", "enable", ANY, refuse_any, NULL},
-    {"faulthandler", "register", ANY, refuse_any, NULL},
-    {"faulthandler", "_read_null", ANY, refuse_any, NULL},
-    {"faulthandler", "_sigsegv", ANY, refuse_any, NULL},
-    {"faulthandler", "_sigabrt", ANY, refuse_any, NULL},
-    {"faulthandler", "_sigfpe", ANY, refuse_any, NULL},
-    {"faulthandler", "_fatal_error_c_thread", ANY, refuse_any, NULL},
-    {"faulthandler", "_stack_overflow", ANY, refuse_any, NULL},
-    {"sys", "setrecursionlimit", METH_O, limit_recursion, &set_recursion_limit},
-    {"_thread", "start_new_thread", METH_VARARGS, start_thread, &start_new_thread},
-    {"_thread", "start_new", METH_VARARGS, start_thread, &start_new_thread},
+    {"posix", "_exit", ALL, METH_FASTCALL | METH_KEYWORDS, FASTCALL(exit_snippet), NULL},
+    {"posix", "abort", HOST, ANY, refuse_any, NULL},
+    {"_signal", "raise_signal", HOST, ANY, refuse_any, NULL},
+    {"_signal", "pidfd_send_signal", HOST, ANY, refuse_any, NULL},
+    {"faulthandler", "dump_traceback_later", ALL, ANY, refuse_any, NULL},
+    {"faulthandler", "enable", ALL, ANY, refuse_any, NULL},
+    {"faulthandler", "disable", ALL, ANY, refuse_any, NULL},
+    {"faulthandler", "register", ALL, ANY, refuse_any, NULL},
+    {"faulthandler", "_read_null", HOST, ANY, refuse_any, NULL},
+    {"faulthandler", "_sigsegv", HOST, ANY, refuse_any, NULL},
+    {"faulthandler", "_sigabrt", HOST, ANY, refuse_any, NULL},
+    {"faulthandler", "_sigfpe", HOST, ANY, refuse_any, NULL},
+    {"faulthandler", "_fatal_error_c_thread", HOST, ANY, refuse_any, NULL},
+    {"faulthandler", "_stack_overflow", HOST, ANY, refuse_any, NULL},
+    {"sys", "setrecursionlimit", ALL, METH_O, limit_recursion, &set_recursion_limit},
+    {"_thread", "start_new_thread", ALL, METH_VARARGS, start_thread, &start_new_thread},
+    {"_thread", "start_new", ALL, METH_VARARGS, start_thread, &start_new_thread},
 };
+
+enum { IN_PLACE = sizeof in_place / sizeof *in_place };
+static PyCFunction originals[IN_PLACE];
 
 static int
 replace(PyMethodDef *m, size_t i)
@@ -197,20 +236,85 @@ replace(PyMethodDef *m, size_t i)
         if (in_place[i].real != NULL) {
             *in_place[i].real = m->ml_meth;
         }
+        originals[i] = m->ml_meth;
         m->ml_meth = in_place[i].instead;
     }
     return 0;
 }
 
+static int
+put_back(PyMethodDef *m, size_t i)
+{
+    for (; m != NULL && m->ml_name != NULL; m++) {
+        if (strcmp(m->ml_name, in_place[i].name) == 0 && originals[i] != NULL) {
+            m->ml_meth = originals[i];
+        }
+    }
+    return 0;
+}
+
+static int
+for_module(size_t i, int (*change)(PyMethodDef *m, size_t i))
+{
+    PyObject *module = PyImport_ImportModule(in_place[i].module); /* new */
+    PyModuleDef *def = module == NULL ? NULL : PyModule_GetDef(module);
+    int rc = def == NULL ? -1 : change(def->m_methods, i);
+    Py_XDECREF(module);
+    return rc;
+}
+
+/* Python's own report of a crash goes to a descriptor that only a worker fills with life. */
+static int
+report_crashes(int fd)
+{
+    PyObject *module = PyImport_ImportModule("faulthandler");                                     /* new */
+    PyObject *enable = module == NULL ? NULL : PyObject_GetAttrString(module, "enable"); /* new */
+    PyObject *args = Py_BuildValue("(iO)", fd, Py_False);                                         /* new */
+    PyObject *r = enable == NULL || args == NULL ? NULL : PyObject_CallObject(enable, args);     /* new */
+    int rc = r == NULL ? -1 : 0;
+    Py_XDECREF(r);
+    Py_XDECREF(args);
+    Py_XDECREF(enable);
+    Py_XDECREF(module);
+    return rc;
+}
+
+int
+pyexec_guard_template(int report_fd)
+{
+    int rc = 0;
+    for (size_t i = 0; i < IN_PLACE && rc == 0; i++) {
+        bool enable = strcmp(in_place[i].name, "enable") == 0;
+        if (in_place[i].whom == ALL && !enable) {
+            continue;
+        }
+        rc = for_module(i, put_back);
+        if (rc == 0 && enable) {
+            rc = report_crashes(report_fd);
+            rc = for_module(i, replace) < 0 ? -1 : rc;
+        }
+    }
+    return rc;
+}
+
+bool
+pyexec_guard_is_fork(void)
+{
+    return worker != 0 && worker != getpid();
+}
+
+void
+pyexec_guard_worker(uint32_t *count)
+{
+    worker = getpid();
+    forks = count;
+}
+
 int
 pyexec_guard_init(pyexec_kernel *k)
 {
-    for (size_t i = 0; i < sizeof in_place / sizeof *in_place; i++) {
-        PyObject *module = PyImport_ImportModule(in_place[i].module); /* new */
-        PyModuleDef *def = module == NULL ? NULL : PyModule_GetDef(module);
-        int rc = def == NULL ? -1 : replace(def->m_methods, i);
-        Py_XDECREF(module);
-        if (rc < 0) {
+    for (size_t i = 0; i < IN_PLACE; i++) {
+        if (for_module(i, replace) < 0) {
             return -1;
         }
     }

@@ -203,6 +203,7 @@ void pyexec_cbor_str(pyexec_buf *b, PyObject *str);                  /* never fa
 
 /* thread.c */
 int pyexec_on_lifecycle_thread(void (*function)(void *), void *arg); /* GIL not held */
+void pyexec_lifecycle_here(void); /* the process has one thread, and it is that; GIL not held */
 
 /* modules.c */
 bool pyexec_is_unsound_builtin(PyObject *name);
@@ -377,6 +378,9 @@ void pyexec_gc_thaw(pyexec_kernel *k);    /* let Py_FinalizeEx free everything *
 /* guard.c: what would end or double the host process raises instead. */
 int pyexec_guard_init(pyexec_kernel *k);
 void pyexec_guard_threads(bool refuse); /* while true no thread can be started */
+int pyexec_guard_template(int report_fd); /* for a process that is there for snippets alone; before the first fork */
+bool pyexec_guard_is_fork(void); /* this process is one that a snippet of a worker forked: it may do as it likes */
+void pyexec_guard_worker(uint32_t *forks); /* in each fork of it; counts there, and in its own forks, what it forks */
 
 /* touch.c: state behind functions of C. The method tables of modules and types are changed in place, so that a function
  * which changes something first runs a hook of the row that puts it back. */
@@ -698,6 +702,7 @@ int pyexec_modules_snapshot(pyexec_kernel *k, const pyexec_row *row, pyexec_row_
 int pyexec_modules_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
 int pyexec_sys_modules_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
 void pyexec_modules_import_again(pyexec_kernel *k);
+int pyexec_modules_accept(pyexec_kernel *k); /* what changed between calls belongs to the baseline */
 void pyexec_modules_clear(pyexec_kernel *k);
 
 /* row_settings.c */

@@ -43,7 +43,12 @@ on_start(const pyexec_call *c)
         all->cap = cap;
     }
     PyObject *r = pyexec_real(c); /* new: gives up the GIL on the way, but snippets of other calls do not run */
-    long pid = r != NULL && PyLong_Check(r) ? PyLong_AsLong(r) : 0;
+    PyObject *first = r;          /* borrowed */
+    if (r != NULL && PyTuple_Check(r) && PyTuple_GET_SIZE(r) == 2) { /* forkpty: and the terminal */
+        first = PyTuple_GET_ITEM(r, 0);
+        pyexec_descriptor_is_ours((int)PyLong_AsLong(PyTuple_GET_ITEM(r, 1)));
+    }
+    long pid = r != NULL && PyLong_Check(first) ? PyLong_AsLong(first) : 0;
     if (pid > 0 && all->n < all->cap) {
         all->items[all->n++] = (struct pyexec_child){(int)pid, !pyexec_by_snippet(c->k)};
         c->k->touched = true;
@@ -65,10 +70,16 @@ no_child(const pyexec_call *c, bool one)
     return PyErr_SetFromErrno(PyExc_OSError);
 }
 
+static bool
+is_free(const pyexec_call *c)
+{
+    return c->k->running == NULL || pyexec_guard_is_fork();
+}
+
 static PyObject *
 on_wait(const pyexec_call *c) /* wait, wait3: for any child */
 {
-    return c->k->running == NULL ? pyexec_real(c) : no_child(c, false);
+    return is_free(c) ? pyexec_real(c) : no_child(c, false);
 }
 
 static PyObject *
@@ -77,7 +88,7 @@ on_waitpid(const pyexec_call *c) /* waitpid(pid, options), wait4(pid, options) *
     PyObject *v = pyexec_arg(c, 0, "pid"); /* borrowed */
     long pid = v != NULL && PyLong_Check(v) ? PyLong_AsLong(v) : 0;
     PyErr_Clear();
-    if (c->k->running == NULL) {
+    if (is_free(c)) {
         return pyexec_real(c);
     }
     if (find(c->k, pid) == NULL) {
@@ -101,7 +112,7 @@ on_waitid(const pyexec_call *c) /* waitid(idtype, id, options) */
         a[i] = v != NULL && PyLong_Check(v) ? PyLong_AsLong(v) : a[i];
         PyErr_Clear();
     }
-    if (c->k->running == NULL) {
+    if (is_free(c)) {
         return pyexec_real(c);
     }
     if (a[0] != P_PID || find(c->k, a[1]) == NULL) {
@@ -179,6 +190,7 @@ pyexec_children_init(pyexec_kernel *k)
     static const pyexec_touch all[] = {
         CHILD("_posixsubprocess", "fork_exec", on_start), CHILD("posix", "posix_spawn", on_start),
         CHILD("posix", "posix_spawnp", on_start),         CHILD("posix", "wait", on_wait),
+        CHILD("posix", "fork", on_start),                 CHILD("posix", "forkpty", on_start),
         CHILD("posix", "wait3", on_wait),                 CHILD("posix", "waitpid", on_waitpid),
         CHILD("posix", "wait4", on_waitpid),              CHILD("posix", "waitid", on_waitid),
     };

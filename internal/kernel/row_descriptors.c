@@ -48,7 +48,7 @@ find(pyexec_kernel *k, int fd)
 static bool
 is_ours(pyexec_kernel *k, int fd)
 {
-    return is_marked(fd) || find(k, fd) != NULL;
+    return is_marked(fd) || find(k, fd) != NULL || pyexec_guard_is_fork();
 }
 
 static void

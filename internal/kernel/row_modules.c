@@ -157,6 +157,12 @@ adopt_changed(pyexec_kernel *k)
     return pyexec_objects_adopt(k);
 }
 
+int
+pyexec_modules_accept(pyexec_kernel *k)
+{
+    return adopt_changed(k);
+}
+
 static void
 import_again(pyexec_kernel *k, PyObject *name)
 {

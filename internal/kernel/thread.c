@@ -12,6 +12,7 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static bool running = false;
+static bool here = false; /* there is one thread, and it stays so: it is the one */
 static struct {
     void (*function)(void *);
     void *arg;
@@ -61,10 +62,20 @@ start_thread(void) /* lock held */
     return rc;
 }
 
+void
+pyexec_lifecycle_here(void)
+{
+    here = true;
+}
+
 /* Run function(arg) there and wait for it; one at a time. GIL not held. Returns 0, or an errno if there is no thread. */
 int
 pyexec_on_lifecycle_thread(void (*function)(void *), void *arg)
 {
+    if (here) {
+        function(arg);
+        return 0;
+    }
     pthread_mutex_lock(&lock);
     int rc = start_thread();
     if (rc == 0) {

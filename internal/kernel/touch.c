@@ -305,7 +305,7 @@ pyexec_ctypes_used(void)
 PyObject *
 pyexec_refuse(const pyexec_call *c)
 {
-    if (c->k->running == NULL) {
+    if (c->k->running == NULL || pyexec_guard_is_fork()) {
         return pyexec_real(c);
     }
     PyErr_Format(PyExc_PermissionError, "%s.%s is refused in process: %s",

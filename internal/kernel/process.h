@@ -1,0 +1,102 @@
+/* process.h: what host, template and workers say to each other, and the two loops that say it. internal/process is the
+ * other side, in Go. All three are the same binary, so structs go over the wire as they are.
+ *
+ * The host starts its own executable again with PYEXEC_TEMPLATE_ENV set. A constructor catches that before Go's runtime
+ * starts, initialises Python in what is still one thread, and forks workers as the host asks for them (template.c). Each
+ * worker has a socket of its own to the host, over which calls and replies go (worker.c). */
+#ifndef PYEXEC_PROCESS_H
+#define PYEXEC_PROCESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernel.h"
+
+#define PYEXEC_TEMPLATE_ENV "PYEXEC_PRIVATE_TEMPLATE"
+
+enum {
+    PYEXEC_CONTROL_FD = 3, /* of the template: its socket to the host, SOCK_SEQPACKET */
+    PYEXEC_REPORT_FD = 4   /* of workers: their part of shared memory, where faulthandler writes */
+};
+
+/* ---- host to template ---- */
+
+enum { PYEXEC_MAX_RLIMITS = 8 };
+
+typedef struct { /* the first message; the two texts follow it */
+    uint64_t cache_entries, cache_bytes, max_output, max_result;
+    uint32_t max_depth, preload_len, keep_len, nlimits;
+    struct {
+        uint64_t resource, value;
+    } limits[PYEXEC_MAX_RLIMITS];
+} pyexec_template_config;
+
+typedef struct { /* each later message: fork a worker of this number */
+    uint64_t id;
+} pyexec_fork_request;
+
+/* ---- template to host ---- */
+
+enum { /* pyexec_template_message.type */
+    PYEXEC_TEMPLATE_READY = 1,
+    PYEXEC_TEMPLATE_FAILED, /* text says why; the template ends */
+    PYEXEC_TEMPLATE_WORKER, /* a worker was forked; with three descriptors: its socket, its shared memory, its pidfd */
+    PYEXEC_TEMPLATE_NO_WORKER, /* it could not be: status is an errno */
+    PYEXEC_TEMPLATE_DIED    /* a worker is no more, and neither is what it had started: status is that of waitpid */
+};
+
+typedef struct {
+    uint32_t type;
+    int32_t pid;
+    uint64_t id;
+    int32_t status;
+    int32_t stopped; /* the signal that had stopped it, which it was killed for */
+    int64_t max_rss, cpu; /* KiB; us */
+    char text[512];
+} pyexec_template_message;
+
+/* ---- host and worker ---- */
+
+enum { /* pyexec_head.type */
+    PYEXEC_MESSAGE_CALL = 0x70790001, /* pyexec_call_message, then its five texts */
+    PYEXEC_MESSAGE_REPLY              /* pyexec_reply_message, then its eight sections */
+};
+
+typedef struct {
+    uint32_t type, flags;
+    uint64_t length; /* of what follows */
+    uint64_t nonce;  /* of the call, unpredictable: what a snippet wrote to the socket before cannot pass for a reply */
+} pyexec_head;
+
+typedef struct {
+    uint64_t hash;
+    uint64_t name_len, code_len, vars_len, want_len, in_len;
+    uint32_t flags, has_in;
+} pyexec_call_message;
+
+typedef struct {
+    int32_t status;
+    uint32_t flags;
+    uint64_t cached, evictions;
+    uint64_t lengths[8]; /* vars, value, skipped, error, changes, taint, out, err */
+} pyexec_reply_message;
+
+/* ---- shared memory of a worker and the host: what must outlive the worker ---- */
+
+enum { PYEXEC_REPORT_SIZE = 1 << 16 };
+
+typedef struct {
+    char report[PYEXEC_REPORT_SIZE]; /* text of faulthandler */
+    uint64_t out_len, err_len;       /* of the call that runs */
+    uint32_t forks;                  /* that it asked for */
+    char pad[4096 - 20];
+    uint8_t output[]; /* max_output bytes of each */
+} pyexec_shared;
+
+/* worker.c: serves calls on fd until the host closes it; does not return. GIL not held. */
+void pyexec_serve(pyexec_kernel *k, int fd) __attribute__((noreturn));
+
+/* Between PyOS_BeforeFork and serving, in the child. GIL held. */
+void pyexec_become_worker(pyexec_kernel *k, pyexec_shared *shared);
+
+#endif /* PYEXEC_PROCESS_H */

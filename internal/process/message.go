@@ -1,0 +1,111 @@
+package process
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"github.com/go-pyexec/pyexec/internal/engine"
+)
+
+// The structs of internal/kernel/process.h: the other side is the same binary on the same machine.
+var order = binary.NativeEndian
+
+const (
+	headSize  = 4 + 4 + 8 + 8
+	callSize  = 6*8 + 2*4
+	replySize = 4 + 4 + 8 + 8 + 8*8
+
+	messageCall  = 0x70790001
+	messageReply = messageCall + 1
+)
+
+// Flags of pyexec_run and of its replies, and statuses (kernel.h).
+const (
+	runReset, runSplit, runCompileOnly = 1, 2, 4
+
+	replyCompiled, replyStdoutCut, replyStderrCut, replyMore = 1, 4, 8, 16
+)
+
+var errGarbage = errors.New("it wrote what is no reply to its connection")
+
+// appendCall appends all of a call's message but its long texts, Vars and Stdin.
+func appendCall(b []byte, c *engine.Call, nonce uint64) []byte {
+	length := callSize + len(c.Name) + len(c.Code) + len(c.Vars) + len(c.Want) + len(c.Stdin)
+	b = appendHead(b, messageCall, uint64(length), nonce)
+	b = order.AppendUint64(b, c.Hash)
+	for _, n := range [5]int{len(c.Name), len(c.Code), len(c.Vars), len(c.Want), len(c.Stdin)} {
+		b = order.AppendUint64(b, uint64(n))
+	}
+	var flags uint32
+	if c.Reset {
+		flags |= runReset
+	}
+	if c.Split {
+		flags |= runSplit
+	}
+	if c.CompileOnly {
+		flags |= runCompileOnly
+	}
+	var hasStdin uint32
+	if c.Stdin != nil {
+		hasStdin = 1
+	}
+	b = order.AppendUint32(b, flags)
+	return order.AppendUint32(b, hasStdin)
+}
+
+func appendHead(b []byte, kind uint32, length, nonce uint64) []byte {
+	b = order.AppendUint32(b, kind)
+	b = order.AppendUint32(b, 0)
+	b = order.AppendUint64(b, length)
+	return order.AppendUint64(b, nonce)
+}
+
+// replyLength is how long the body of the message is that begins with head.
+func replyLength(head []byte, nonce, limit uint64) (int, error) {
+	n := order.Uint64(head[8:])
+	if order.Uint32(head) != messageReply || order.Uint64(head[16:]) != nonce || n < replySize || n > limit {
+		return 0, errGarbage
+	}
+	return int(n), nil
+}
+
+// decodeReply fills r from the body of a reply, whose bytes it keeps. They come from a process that a snippet may have
+// taken over, so nothing in them is believed.
+func decodeReply(body []byte, r *engine.Reply) error {
+	status, flags := order.Uint32(body), order.Uint32(body[4:])
+	*r = engine.Reply{
+		Plain:     flags&replyMore == 0,
+		Compiled:  flags&replyCompiled != 0,
+		Cached:    order.Uint64(body[8:]),
+		Evictions: order.Uint64(body[16:]),
+		StdoutCut: flags&replyStdoutCut != 0,
+		StderrCut: flags&replyStderrCut != 0,
+	}
+	switch status {
+	case 0:
+		r.Status = engine.OK
+	case 1:
+		r.Status = engine.Exception
+	case 2:
+		r.Status = engine.Exit
+	case 3:
+		r.Status = engine.BadInput
+	case 4:
+		return engine.ErrNoMemory
+	default:
+		return errGarbage
+	}
+	rest := body[replySize:]
+	for i, section := range [8]*[]byte{&r.Vars, &r.Value, &r.Skipped, &r.Error, &r.Changes, &r.Taint, &r.Stdout, &r.Stderr} {
+		n := order.Uint64(body[24+8*i:])
+		if n > uint64(len(rest)) {
+			return errGarbage
+		}
+		*section, rest = rest[:n:n], rest[n:]
+	}
+	if len(rest) != 0 {
+		return errGarbage
+	}
+	return nil
+}

@@ -1,0 +1,104 @@
+package process
+
+import (
+	"errors"
+	"sync"
+	"syscall"
+	"unsafe"
+)
+
+// A proc is a worker process. Whoever has it uses socket alone; Kill and the pool's own goroutine only what mu guards.
+type proc struct {
+	pid    int
+	socket int
+	memory int
+
+	dead    chan struct{} // closed when the template has said how it ended, or is gone itself
+	status  syscall.WaitStatus
+	stopped int
+	known   bool // status is
+
+	mu     sync.Mutex
+	pidfd  int // -1 once closed
+	open   bool
+	killed bool
+}
+
+func newProc(m message) *proc {
+	return &proc{pid: m.pid, socket: m.fds[0], memory: m.fds[1], pidfd: m.fds[2], dead: make(chan struct{}), open: true}
+}
+
+// kill ends the process by force, whatever it is at; by says that a caller asked for it.
+func (p *proc) kill(by bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.pidfd >= 0 {
+		p.killed = p.killed || by
+		const pidfdSendSignal = 424 // on all architectures
+		_, _, _ = syscall.Syscall6(pidfdSendSignal, uintptr(p.pidfd), uintptr(syscall.SIGKILL), 0, 0, 0, 0)
+	}
+}
+
+// buried notes how it ended. Its descendants may still hold its end of the socket open; who waits there waits no more.
+func (p *proc) buried(status syscall.WaitStatus, stopped int, known bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.pidfd >= 0 {
+		syscall.Close(p.pidfd)
+		p.pidfd = -1
+	}
+	if p.open {
+		_ = syscall.Shutdown(p.socket, syscall.SHUT_RDWR)
+	}
+	p.status, p.stopped, p.known = status, stopped, known
+	close(p.dead)
+}
+
+// close gives up the socket, which makes a process that waits for a call leave.
+func (p *proc) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.open = false
+	syscall.Close(p.socket)
+	syscall.Close(p.memory)
+}
+
+// fit says whether a process that has nothing to do is still there and has kept silent.
+func (p *proc) fit() bool {
+	var b [1]byte
+	_, _, errno := syscall.Syscall6(syscall.SYS_RECVFROM, uintptr(p.socket), uintptr(unsafe.Pointer(&b)), 1,
+		syscall.MSG_PEEK|syscall.MSG_DONTWAIT, 0, 0)
+	return errno == syscall.EAGAIN
+}
+
+func (p *proc) send(b []byte) error {
+	for len(b) > 0 {
+		n, _, errno := syscall.Syscall6(syscall.SYS_SENDTO, uintptr(p.socket), uintptr(unsafe.Pointer(unsafe.SliceData(b))),
+			uintptr(len(b)), syscall.MSG_NOSIGNAL, 0, 0)
+		if errno == syscall.EINTR {
+			continue
+		}
+		if errno != 0 {
+			return errno
+		}
+		b = b[n:]
+	}
+	return nil
+}
+
+var errHungUp = errors.New("it hung up")
+
+func (p *proc) receive(b []byte) (int, error) {
+	for {
+		n, err := syscall.Read(p.socket, b)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+		case err != nil:
+			return 0, err
+		case n == 0:
+			return 0, errHungUp
+		default:
+			return n, nil
+		}
+	}
+}

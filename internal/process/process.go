@@ -1,0 +1,66 @@
+// Package process runs calls in worker processes, forked from a warm template process, so that what a snippet does to its
+// process ends with it. The other side, in C, is internal/kernel/template.c and worker.c; process.h there has the messages.
+package process
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// ErrUnsupported says that worker processes need an operating system that this is not.
+var ErrUnsupported = errors.New("worker processes need Linux 5.3 or newer")
+
+// Config bounds what workers keep; the first five must be set.
+type Config struct {
+	CacheEntries, CacheBytes uint64 // compiled snippets, and bytes of their source
+	MaxOutput                uint64 // bytes of stdout, and of stderr, of one call
+	MaxResult                uint64 // bytes of encoded variables of one call
+	MaxDepth                 uint32 // nesting of values, either way
+	Preload                  []string
+	Keep                     []string
+	Limits                   []Limit // of each worker
+	Spares                   int     // workers forked ahead
+	Logger                   *slog.Logger
+}
+
+// A Limit is a resource limit of a worker, as in setrlimit(2).
+type Limit struct {
+	Resource int
+	Value    uint64
+}
+
+// A StartError says why a template process could not be started.
+type StartError struct{ Reason string }
+
+func (e *StartError) Error() string { return "starting the template process: " + e.Reason }
+
+// A Crash is the end of a worker in the midst of a call.
+type Crash struct {
+	Signal         int    // that ended it; 0: it ended by itself
+	Stopped        int    // the signal that stopped it, for which it was killed
+	ExitCode       int    // if it ended by itself
+	Killed         bool   // by Worker.Kill
+	Reason         string // if there is more to say
+	Report         string // of Python's faulthandler
+	Stdout, Stderr []byte // of the call, as far as it got
+}
+
+func (e *Crash) Error() string {
+	switch {
+	case e.Reason != "":
+		return "the worker process was ended: " + e.Reason
+	case e.Stopped != 0:
+		return fmt.Sprintf("the worker process stopped itself by signal %d", e.Stopped)
+	case e.Signal != 0:
+		return fmt.Sprintf("the worker process died of signal %d", e.Signal)
+	}
+	return fmt.Sprintf("the worker process exited with status %d", e.ExitCode)
+}
+
+const (
+	startTimeout = 60 * time.Second // for a template to import what it is to preload
+	deathTimeout = 5 * time.Second  // for the template to report a worker that is as good as dead
+	quitTimeout  = time.Second      // for a worker to leave by itself
+)

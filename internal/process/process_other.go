@@ -1,0 +1,36 @@
+//go:build !linux
+
+package process
+
+import (
+	"context"
+
+	"github.com/go-pyexec/pyexec/internal/engine"
+)
+
+// A Pool cannot be had here.
+type Pool struct{}
+
+// Start returns ErrUnsupported.
+func Start(Config) (*Pool, error) { return nil, ErrUnsupported }
+
+// A Worker cannot be had here.
+type Worker struct{}
+
+// Worker is never called: there is no Pool.
+func (*Pool) Worker() *Worker { return &Worker{} }
+
+// Prepare returns ErrUnsupported.
+func (*Worker) Prepare(context.Context) (bool, error) { return false, ErrUnsupported }
+
+// Run returns ErrUnsupported.
+func (*Worker) Run(*engine.Call, *engine.Reply) error { return ErrUnsupported }
+
+// Killer returns a function that does nothing.
+func (*Worker) Killer() func() { return func() {} }
+
+// Recycle returns ErrUnsupported.
+func (*Worker) Recycle() (engine.Method, error) { return 0, ErrUnsupported }
+
+// Close does nothing.
+func (*Worker) Close() {}

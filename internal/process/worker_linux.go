@@ -1,0 +1,233 @@
+package process
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"github.com/go-pyexec/pyexec/internal/engine"
+)
+
+// A Worker is a place for one process at a time. It implements engine.Worker.
+type Worker struct {
+	pool *Pool
+	buf  []byte // what is sent, and then what comes back
+	proc *proc  // nil: none yet
+}
+
+// keepBuffer is the size up to which a buffer is kept for the next call.
+const keepBuffer = 1 << 20
+
+// Worker makes another worker of the pool. The pool is closed when the last of its workers is.
+func (p *Pool) Worker() *Worker {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.workers++
+	return &Worker{pool: p}
+}
+
+// Prepare sees to it that there is a process that can take a call; it says whether the one before was found dead.
+func (w *Worker) Prepare(ctx context.Context) (lost bool, err error) {
+	if w.proc != nil {
+		if w.proc.fit() {
+			return false, nil
+		}
+		lost = true
+		w.drop(true)
+	}
+	pr := w.pool.take()
+	if pr == nil {
+		pr, err = w.pool.wait(ctx)
+	}
+	w.proc = pr
+	return lost, err
+}
+
+// drop gives up the process; hard is how.
+func (w *Worker) drop(hard bool) {
+	pr := w.proc
+	if pr == nil {
+		return
+	}
+	w.proc = nil
+	if hard {
+		pr.kill(false)
+	} else {
+		time.AfterFunc(quitTimeout, func() { pr.kill(false) })
+	}
+	pr.close()
+}
+
+// Run implements engine.Worker. Prepare must have been called before. Its error may be a *Crash.
+func (w *Worker) Run(c *engine.Call, r *engine.Reply) error {
+	pr := w.proc
+	if pr == nil {
+		return engine.ErrNotRunning
+	}
+	err := w.exchange(pr, c, r)
+	if err != nil && !errors.Is(err, engine.ErrNoMemory) {
+		return w.autopsy(pr, err)
+	}
+	return err
+}
+
+func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
+
+// smallCall is what is copied to be sent at once.
+const smallCall = 1 << 16
+
+func (w *Worker) exchange(pr *proc, c *engine.Call, r *engine.Reply) error {
+	if cap(w.buf) > keepBuffer || w.buf == nil {
+		w.buf = make([]byte, 0, smallCall)
+	}
+	n := nonce()
+	b := appendCall(w.buf[:0], c, n)
+	for _, text := range [5][]byte{bytesOf(c.Name), bytesOf(c.Code), c.Vars, c.Want, c.Stdin} {
+		if len(b)+len(text) <= cap(b) {
+			b = append(b, text...)
+			continue
+		}
+		if err := pr.send(b); err != nil {
+			return err
+		}
+		b = b[:0]
+		if err := pr.send(text); err != nil {
+			return err
+		}
+	}
+	if err := pr.send(b); err != nil {
+		return err
+	}
+
+	b = w.buf[:cap(w.buf)]
+	have, err := w.fill(pr, &b, 0, headSize)
+	if err != nil {
+		return err
+	}
+	length, err := replyLength(b, n, w.pool.maxReply())
+	if err != nil {
+		return err
+	}
+	if have, err = w.fill(pr, &b, have, headSize+length); err != nil {
+		return err
+	}
+	if have != headSize+length {
+		return errGarbage
+	}
+	return decodeReply(b[headSize:have], r)
+}
+
+// fill reads until *b has n bytes, of which there are have already; it returns how many there are then. The buffer grows
+// as bytes arrive, not because somebody said that they would.
+func (w *Worker) fill(pr *proc, b *[]byte, have, n int) (int, error) {
+	for have < n {
+		if have == len(*b) {
+			*b = append(*b, make([]byte, min(n, 2*len(*b))-len(*b))...)
+			w.buf = *b
+		}
+		got, err := pr.receive((*b)[have:])
+		if err != nil {
+			return have, err
+		}
+		have += got
+	}
+	return have, nil
+}
+
+// maxReply bounds a reply: what the kernel keeps to, and room for an exception and a report of changes.
+func (p *Pool) maxReply() uint64 { return p.config.MaxResult + 2*p.config.MaxOutput + 64<<20 }
+
+// autopsy finds out what became of a process that gave no reply.
+func (w *Worker) autopsy(pr *proc, err error) error {
+	c := &Crash{}
+	if errors.Is(err, errGarbage) {
+		c.Reason = err.Error()
+		pr.kill(false)
+	}
+	select {
+	case <-pr.dead:
+	case <-time.After(quitTimeout): // it hung up, and lives on
+		if c.Reason == "" {
+			c.Reason = "it closed its connection"
+		}
+		pr.kill(false)
+		select {
+		case <-pr.dead:
+		case <-time.After(deathTimeout):
+		}
+	}
+	pr.mu.Lock()
+	c.Killed = pr.killed
+	if pr.known {
+		c.Stopped = pr.stopped
+		if pr.status.Signaled() {
+			c.Signal = int(pr.status.Signal())
+		} else {
+			c.ExitCode = pr.status.ExitStatus()
+		}
+	} else if c.Reason == "" {
+		c.Reason = "its template process ended"
+	}
+	pr.mu.Unlock()
+	if c.ExitCode == lostConnection && c.Signal == 0 && c.Reason == "" {
+		c.Reason = "the snippet broke its connection"
+	}
+	c.Report, c.Stdout, c.Stderr = w.remains(pr)
+	w.drop(true)
+	return c
+}
+
+const (
+	lostConnection = 111     // LOST of worker.c
+	reportSize     = 1 << 16 // PYEXEC_REPORT_SIZE
+	sharedHead     = reportSize + 4096
+)
+
+// remains reads what a process has left in shared memory.
+func (w *Worker) remains(pr *proc) (report string, stdout, stderr []byte) {
+	b := make([]byte, sharedHead)
+	if n, err := syscall.Pread(pr.memory, b, 0); err != nil || n < len(b) {
+		return "", nil, nil
+	}
+	text, _, _ := bytes.Cut(b[:reportSize], []byte{0})
+	limit := w.pool.config.MaxOutput
+	output := func(n, from uint64) []byte {
+		out := make([]byte, min(n, limit))
+		got, err := syscall.Pread(pr.memory, out, int64(sharedHead+from))
+		if err != nil {
+			return nil
+		}
+		return out[:got]
+	}
+	return string(text), output(order.Uint64(b[reportSize:]), 0), output(order.Uint64(b[reportSize+8:]), limit)
+}
+
+// Killer returns a function that ends the process there is now, and with it the call that runs: Run then returns a *Crash
+// that says so. It may be called at any time by anybody.
+func (w *Worker) Killer() func() {
+	pr := w.proc
+	return func() { pr.kill(true) }
+}
+
+// Recycle implements engine.Worker: the process is left to die, and the next one is at hand if there is a spare; Prepare
+// waits for one if not.
+func (w *Worker) Recycle() (engine.Method, error) {
+	w.drop(false)
+	w.proc = w.pool.take()
+	return engine.Replaced, nil
+}
+
+// Close implements engine.Worker.
+func (w *Worker) Close() {
+	w.drop(false)
+	w.pool.mu.Lock()
+	w.pool.workers--
+	last := w.pool.workers == 0
+	w.pool.mu.Unlock()
+	if last {
+		w.pool.close()
+	}
+}
