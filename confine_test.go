@@ -272,7 +272,7 @@ func loadAll(t *testing.T, ex *pyexec.Executor) {
 }
 
 func TestConfined(t *testing.T) {
-	ex := open(t, pyexec.Config{})
+	ex := openAt(t, pyexec.Config{})
 	loadAll(t, ex)
 	ex.CheckConfined(true)
 	defer ex.CheckConfined(false)
@@ -292,7 +292,7 @@ func TestConfined(t *testing.T) {
 }
 
 func TestEscapesAreNotConfined(t *testing.T) {
-	ex := open(t, pyexec.Config{})
+	ex := openAt(t, pyexec.Config{})
 	loadAll(t, ex)
 	for name, code := range escapes {
 		t.Run(name, func(t *testing.T) {
@@ -307,7 +307,7 @@ func TestEscapesAreNotConfined(t *testing.T) {
 func TestConfinedCorpus(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.py")
 	require.NoError(t, err)
-	ex := open(t, pyexec.Config{})
+	ex := openAt(t, pyexec.Config{})
 	loadAll(t, ex)
 	ex.CheckConfined(true)
 	defer ex.CheckConfined(false)
@@ -358,7 +358,7 @@ var strays = map[string]string{
 }
 
 func TestConfinedCodeThatStrays(t *testing.T) {
-	ex := open(t, pyexec.Config{})
+	ex := openAt(t, pyexec.Config{})
 	loadAll(t, ex)
 	const look = "import sys"
 	for name, code := range strays {

@@ -402,7 +402,7 @@ func TestCacheIsBoundedAndCounted(t *testing.T) {
 func TestConfigErrorsNameTheField(t *testing.T) {
 	for field, c := range map[string]pyexec.Config{
 		"Isolation":    {Isolation: 7},
-		"Workers":      {Workers: -1},
+		"Workers":      {Workers: 2}, // in process
 		"Reset":        {Reset: 7},
 		"Namespace":    {Namespace: 7},
 		"RecycleEvery": {RecycleEvery: -2},
@@ -416,7 +416,10 @@ func TestConfigErrorsNameTheField(t *testing.T) {
 		"MaxDepth":     {MaxDepth: 10_001},
 		"Preload":      {Preload: []string{""}},
 	} {
-		_, err := pyexec.New(at(c))
+		if c.Isolation == 0 && c.Workers == 0 {
+			c = at(c)
+		}
+		_, err := pyexec.New(c)
 		var e *pyexec.ConfigError
 		require.ErrorAs(t, err, &e, field)
 		assert.Equal(t, field, e.Field)

@@ -368,6 +368,9 @@ var cRows = map[string]rowTest{
 func TestRefusedRows(t *testing.T) {
 	ex, _ := openPrepared(t, pyexec.ResetAll)
 	for name, r := range rows {
+		if name == "signal.getsignal" && level == pyexec.Process {
+			continue // snippets run on Python's main thread there: TestSignalHandlers
+		}
 		for _, code := range r.refused {
 			_, err := ex.Execute(ctx, code, nil)
 			assert.ErrorIs(t, err, pyexec.ErrType("PermissionError"), "%s: %s", name, code)
@@ -399,15 +402,16 @@ func TestOwnDescriptors(t *testing.T) {
 }
 
 func TestRowsThatTaint(t *testing.T) {
-	ex, _ := openPrepared(t, pyexec.ResetAll)
 	for name, r := range rows {
 		for _, code := range r.taints {
+			ex, _ := openPrepared(t, pyexec.ResetAll)
 			res := run(t, ex, code)
 			assert.Contains(t, res.Tainted, name, code)
 			assert.Empty(t, run(t, ex, "x = 1").Tainted)
+			assert.Equal(t, uint64(1), ex.Stats().RecyclesBy[pyexec.RecycleTaint])
+			require.NoError(t, ex.Close())
 		}
 	}
-	assert.NotZero(t, ex.Stats().RecyclesBy[pyexec.RecycleTaint])
 }
 
 // An abstract class of a module asks the classes that derive from it, and remembers what a snippet's own said.
