@@ -8,7 +8,7 @@
 bool
 pyexec_buf_grow(pyexec_buf *b, size_t n)
 {
-    if (b->failed || n > SIZE_MAX / 4 || b->len > SIZE_MAX / 4) {
+    if (b->failed || b->lent || n > SIZE_MAX / 4 || b->len > SIZE_MAX / 4) {
         b->failed = true;
         return false;
     }
@@ -29,7 +29,9 @@ pyexec_buf_grow(pyexec_buf *b, size_t n)
 void
 pyexec_buf_free(pyexec_buf *b)
 {
-    free(b->p);
+    if (!b->lent) {
+        free(b->p);
+    }
     *b = (pyexec_buf){0};
 }
 

@@ -144,7 +144,7 @@ int64_t pyexec_bench_eval(pyexec_kernel *k, const char *code, int64_t n); /* ns 
 typedef struct {
     uint8_t *p;
     size_t len, cap;
-    bool failed;
+    bool failed, lent; /* lent: p is somebody else's, and neither grows nor is freed */
 } pyexec_buf;
 
 enum { PYEXEC_BUF_KEEP = 1 << 20 }; /* a buffer grown past this is given back after the call */
@@ -171,7 +171,7 @@ pyexec_buf_byte(pyexec_buf *b, uint8_t c)
 static inline void
 pyexec_buf_clear(pyexec_buf *b)
 {
-    if (b->cap > PYEXEC_BUF_KEEP) {
+    if (b->cap > PYEXEC_BUF_KEEP && !b->lent) {
         pyexec_buf_free(b);
     }
     b->len = 0;
@@ -336,6 +336,7 @@ typedef struct {
     bool cut;
     pyexec_kernel *stream; /* it goes to this kernel's host, and buf is only what is not yet sent; NULL: it is kept */
     uint32_t index;        /* of the stream: 1 or 2 */
+    uint64_t *length; /* NULL, or where else buf.len is noted, for those who may have to read it without us */
 } pyexec_capture;
 
 int pyexec_output_install(pyexec_kernel *k);

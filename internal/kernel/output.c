@@ -32,6 +32,9 @@ keep(pyexec_capture *c, const char *p, size_t n)
         }
     }
     pyexec_buf_put(&c->buf, p, n);
+    if (c->length != NULL) {
+        *c->length = c->buf.len;
+    }
     return 0;
 }
 

@@ -9,6 +9,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
 
 #include "kernel.h"
 
@@ -16,6 +18,7 @@
 
 enum {
     PYEXEC_CONTROL_FD = 3, /* of the template: its socket to the host, SOCK_SEQPACKET */
+    PYEXEC_LOST = 111,     /* exit status of a worker that cannot talk to its host any more, or has left a mess */
     PYEXEC_REPORT_FD = 4   /* of workers: their part of shared memory, where faulthandler writes */
 };
 
@@ -59,7 +62,9 @@ typedef struct {
 
 enum { /* pyexec_head.type */
     PYEXEC_MESSAGE_CALL = 0x70790001, /* pyexec_call_message, then its five texts */
-    PYEXEC_MESSAGE_REPLY              /* pyexec_reply_message, then its eight sections */
+    PYEXEC_MESSAGE_REPLY,             /* pyexec_reply_message, then its eight sections */
+    PYEXEC_MESSAGE_ASK,               /* pyexec_ask_message, then what is asked: of the worker, while it runs a call */
+    PYEXEC_MESSAGE_ANSWER             /* pyexec_answer_message, then the answer */
 };
 
 typedef struct {
@@ -70,8 +75,8 @@ typedef struct {
 
 typedef struct {
     uint64_t hash;
-    uint64_t name_len, code_len, vars_len, want_len, in_len;
-    uint32_t flags, has_in;
+    uint64_t name_len, code_len, vars_len, want_len, functions_len;
+    uint32_t flags, has_host;
 } pyexec_call_message;
 
 typedef struct {
@@ -80,6 +85,18 @@ typedef struct {
     uint64_t cached, evictions;
     uint64_t lengths[8]; /* vars, value, skipped, error, changes, taint, out, err */
 } pyexec_reply_message;
+
+typedef struct { /* see pyexec_request */
+    uint64_t id; /* for its answer */
+    uint64_t ticket, max;
+    uint32_t what, index, own, unused;
+} pyexec_ask_message;
+
+typedef struct {
+    uint64_t id;
+    int32_t answer;
+    uint32_t unused;
+} pyexec_answer_message;
 
 /* ---- shared memory of a worker and the host: what must outlive the worker ---- */
 
@@ -90,8 +107,21 @@ typedef struct {
     uint64_t out_len, err_len;       /* of the call that runs */
     uint32_t forks;                  /* that it asked for */
     char pad[4096 - 20];
-    uint8_t output[]; /* max_output bytes of each */
+    uint8_t output[]; /* pyexec_output_area() bytes of each */
 } pyexec_shared;
+
+/* What is about to be streamed needs some room, too. */
+static inline uint64_t
+pyexec_output_area(uint64_t max_output)
+{
+    return max_output < 1 << 14 ? 1 << 14 : max_output;
+}
+
+/* ask.c: the host_ask of workers, and what comes in between calls. GIL not held. */
+void pyexec_worker_ask(pyexec_request *r);
+void pyexec_ask_begin(int fd, pid_t self);
+void pyexec_send_all(int fd, struct iovec *parts, size_t n); /* the process ends if it cannot */
+void pyexec_ask_lock(bool take); /* while it is held, no question is sent */
 
 /* worker.c: serves calls on fd until the host closes it; does not return. GIL not held. */
 void pyexec_serve(pyexec_kernel *k, int fd) __attribute__((noreturn));

@@ -6,6 +6,7 @@
 #ifdef __linux__
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -13,9 +14,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LOST = 111 }; /* exit status of a worker that cannot talk to its host any more */
-
 static pid_t self = 0;
+static pyexec_shared *shared = NULL;
+static bool littered = false; /* a snippet left processes behind: the template is to look for them */
 static char *input = NULL; /* of the call; big enough for most */
 static size_t input_cap = 0;
 
@@ -29,7 +30,7 @@ need(size_t n)
         }
         char *p = realloc(input, cap);
         if (p == NULL) {
-            _exit(LOST);
+            _exit(PYEXEC_LOST);
         }
         input = p;
         input_cap = cap;
@@ -44,33 +45,14 @@ receive(int fd, size_t have, size_t n)
     while (have < n) {
         ssize_t got = recv(fd, input + have, input_cap - have, 0);
         if (got == 0) {
-            _exit(have == 0 ? 0 : LOST); /* the host is done with this worker */
+            _exit(have == 0 && !littered ? 0 : PYEXEC_LOST); /* the host is done with this worker */
         }
         if (got < 0 && errno != EINTR) {
-            _exit(LOST);
+            _exit(PYEXEC_LOST);
         }
         have += got > 0 ? (size_t)got : 0;
     }
     return have;
-}
-
-static void
-send_all(int fd, struct iovec *parts, size_t n)
-{
-    while (n > 0) {
-        struct msghdr msg = {.msg_iov = parts, .msg_iovlen = n};
-        ssize_t sent = sendmsg(fd, &msg, MSG_NOSIGNAL);
-        if (sent < 0 && errno != EINTR) {
-            _exit(LOST);
-        }
-        for (; n > 0 && sent >= 0 && (size_t)sent >= parts->iov_len; parts++, n--) {
-            sent -= (ssize_t)parts->iov_len;
-        }
-        if (n > 0 && sent > 0) {
-            parts->iov_base = (char *)parts->iov_base + sent;
-            parts->iov_len -= (size_t)sent;
-        }
-    }
 }
 
 static void
@@ -87,7 +69,8 @@ reply(int fd, uint64_t nonce, const pyexec_reply *r)
     pyexec_reply_message body = {.status = r->status, .flags = r->flags, .cached = r->cached, .evictions = r->evictions};
     /* Also what a child of the snippet's left when it died, which falls to this process. */
     siginfo_t info;
-    if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && sections[5].n == 0) {
+    littered = littered || waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+    if (littered && sections[5].n == 0) {
         sections[5] = (pyexec_bytes){(const uint8_t *)children, sizeof children - 1};
         body.flags |= PYEXEC_TAINTED | PYEXEC_MORE;
     }
@@ -102,7 +85,20 @@ reply(int fd, uint64_t nonce, const pyexec_reply *r)
             parts[n++] = (struct iovec){(void *)b.p, b.n};
         }
     }
-    send_all(fd, parts, n);
+    pyexec_ask_lock(true);
+    pyexec_send_all(fd, parts, n);
+    pyexec_ask_lock(false);
+}
+
+/* What a snippet prints is kept where it outlives the process. */
+static void
+share(pyexec_capture *c, uint8_t *p, uint64_t *length)
+{
+    if (!c->buf.lent) { /* the first time, or after one was streamed */
+        pyexec_buf_free(&c->buf);
+        c->buf = (pyexec_buf){.p = p, .cap = (size_t)pyexec_output_area(c->max), .lent = true};
+        c->length = length;
+    }
 }
 
 /* A child that a snippet has forked ends where the snippet does. */
@@ -120,36 +116,60 @@ call(pyexec_kernel *k, int fd, const pyexec_head *head)
     pyexec_call_message m;
     memcpy(&m, input + sizeof *head, sizeof m);
     const char *p = input + sizeof *head + sizeof m;
-    const uint64_t lengths[5] = {m.name_len, m.code_len, m.vars_len, m.want_len, m.in_len};
+    const uint64_t lengths[5] = {m.name_len, m.code_len, m.vars_len, m.want_len, m.functions_len};
     const char *texts[5] = {NULL};
     for (size_t i = 0; i < 5; i++) {
         texts[i] = p;
         p += lengths[i];
     }
     if ((size_t)(p - input) != sizeof *head + head->length) {
-        _exit(LOST);
+        _exit(PYEXEC_LOST);
     }
+    shared->forks = 0;
+    shared->out_len = shared->err_len = 0;
+    share(&k->out, shared->output, &shared->out_len);
+    share(&k->err, shared->output + pyexec_output_area(k->config.max_output), &shared->err_len);
     const pyexec_reply *r = pyexec_run(k, m.flags, m.hash, texts[0], m.name_len, texts[1], m.code_len, texts[2],
-                                       m.vars_len, texts[3], m.want_len, m.has_in ? texts[4] : NULL, m.in_len);
+                                       m.vars_len, texts[3], m.want_len, m.has_host ? head->nonce : 0, texts[4],
+                                       m.functions_len);
     leave_child(r);
     reply(fd, head->nonce, r);
+}
+
+static pyexec_kernel *kernel = NULL;
+
+/* A snippet's fork has its parent's memory, and connection: what it prints goes nowhere. */
+static void
+in_fork(void)
+{
+    kernel->out.open = kernel->err.open = false;
 }
 
 void
 pyexec_serve(pyexec_kernel *k, int fd)
 {
     self = getpid();
-    for (;;) {
+    kernel = k;
+    pthread_atfork(NULL, NULL, in_fork);
+    pyexec_ask_begin(fd, self);
+    for (size_t have = 0;;) {
         pyexec_head head;
-        size_t have = receive(fd, 0, sizeof head + sizeof(pyexec_call_message));
+        have = receive(fd, have, sizeof head);
         memcpy(&head, input, sizeof head);
-        if (head.type != PYEXEC_MESSAGE_CALL || head.length < sizeof(pyexec_call_message) ||
-            head.length > SIZE_MAX / 2) {
-            _exit(LOST);
+        if (head.length > SIZE_MAX / 2) {
+            _exit(PYEXEC_LOST);
         }
-        receive(fd, have, sizeof head + head.length);
-        call(k, fd, &head);
-        if (input_cap > PYEXEC_BUF_KEEP) {
+        size_t all = sizeof head + head.length;
+        have = receive(fd, have, all);
+        if (head.type == PYEXEC_MESSAGE_CALL && head.length >= sizeof(pyexec_call_message)) {
+            call(k, fd, &head);
+        }
+        else if (head.type != PYEXEC_MESSAGE_ANSWER) { /* to a thread of an earlier call, which is no more */
+            _exit(PYEXEC_LOST);
+        }
+        have -= all;
+        memmove(input, input + all, have);
+        if (input_cap > PYEXEC_BUF_KEEP && have == 0) {
             free(input);
             input = NULL;
             input_cap = 0;
@@ -171,14 +191,15 @@ seed_numpy(void)
 }
 
 void
-pyexec_become_worker(pyexec_kernel *k, pyexec_shared *shared)
+pyexec_become_worker(pyexec_kernel *k, pyexec_shared *memory)
 {
     self = getpid();
+    shared = memory;
     pyexec_guard_worker(&shared->forks);
     seed_numpy();
     /* What Python and modules do after a fork is no snippet's doing. */
     if (pyexec_modules_accept(k) < 0) {
-        _exit(LOST);
+        _exit(PYEXEC_LOST);
     }
     pyexec_watch_accept(k);
     pyexec_gc_mark(k);

@@ -3,6 +3,7 @@ package process
 import (
 	"encoding/binary"
 	"errors"
+	"math"
 
 	"github.com/go-pyexec/pyexec/internal/engine"
 )
@@ -15,25 +16,30 @@ const (
 	callSize  = 6*8 + 2*4
 	replySize = 4 + 4 + 8 + 8 + 8*8
 
-	messageCall  = 0x70790001
-	messageReply = messageCall + 1
+	messageCall   = 0x70790001
+	messageReply  = messageCall + 1
+	messageAsk    = messageCall + 2
+	messageAnswer = messageCall + 3
+
+	askSize    = 3*8 + 4*4
+	answerSize = 8 + 2*4
 )
 
 // Flags of pyexec_run and of its replies, and statuses (kernel.h).
 const (
-	runReset, runSplit, runCompileOnly = 1, 2, 4
+	runReset, runSplit, runCompileOnly, runStdin = 1, 2, 4, 8
 
 	replyCompiled, replyStdoutCut, replyStderrCut, replyMore = 1, 4, 8, 16
 )
 
 var errGarbage = errors.New("it wrote what is no reply to its connection")
 
-// appendCall appends all of a call's message but its long texts, Vars and Stdin.
+// appendCall appends all of a call's message but its long texts, Vars first of all.
 func appendCall(b []byte, c *engine.Call, nonce uint64) []byte {
-	length := callSize + len(c.Name) + len(c.Code) + len(c.Vars) + len(c.Want) + len(c.Stdin)
+	length := callSize + len(c.Name) + len(c.Code) + len(c.Vars) + len(c.Want) + len(c.Functions)
 	b = appendHead(b, messageCall, uint64(length), nonce)
 	b = order.AppendUint64(b, c.Hash)
-	for _, n := range [5]int{len(c.Name), len(c.Code), len(c.Vars), len(c.Want), len(c.Stdin)} {
+	for _, n := range [5]int{len(c.Name), len(c.Code), len(c.Vars), len(c.Want), len(c.Functions)} {
 		b = order.AppendUint64(b, uint64(n))
 	}
 	var flags uint32
@@ -46,12 +52,13 @@ func appendCall(b []byte, c *engine.Call, nonce uint64) []byte {
 	if c.CompileOnly {
 		flags |= runCompileOnly
 	}
-	var hasStdin uint32
-	if c.Stdin != nil {
-		hasStdin = 1
+	var hasHost uint32
+	if c.Host != nil {
+		hasHost = 1
+		flags |= uint32(c.Streams) * runStdin
 	}
 	b = order.AppendUint32(b, flags)
-	return order.AppendUint32(b, hasStdin)
+	return order.AppendUint32(b, hasHost)
 }
 
 func appendHead(b []byte, kind uint32, length, nonce uint64) []byte {
@@ -61,13 +68,40 @@ func appendHead(b []byte, kind uint32, length, nonce uint64) []byte {
 	return order.AppendUint64(b, nonce)
 }
 
-// replyLength is how long the body of the message is that begins with head.
-func replyLength(head []byte, nonce, limit uint64) (int, error) {
-	n := order.Uint64(head[8:])
-	if order.Uint32(head) != messageReply || order.Uint64(head[16:]) != nonce || n < replySize || n > limit {
-		return 0, errGarbage
-	}
-	return int(n), nil
+// A head begins each message.
+type head struct {
+	kind   uint32
+	length uint64
+	nonce  uint64
+}
+
+func decodeHead(b []byte) head {
+	return head{kind: order.Uint32(b), length: order.Uint64(b[8:]), nonce: order.Uint64(b[16:])}
+}
+
+// An ask is a question of the call that runs, and the number that its answer must have.
+type ask struct {
+	id uint64
+	engine.Request
+}
+
+func decodeAsk(body []byte) ask {
+	return ask{id: order.Uint64(body), Request: engine.Request{
+		Ticket: order.Uint64(body[8:]),
+		Max:    int(min(order.Uint64(body[16:]), math.MaxInt32)),
+		Ask:    engine.Ask(order.Uint32(body[24:])),
+		Index:  int(order.Uint32(body[28:])),
+		Own:    order.Uint32(body[32:]) != 0,
+		Data:   body[askSize:],
+	}}
+}
+
+func appendAnswer(b []byte, id uint64, a engine.Answer) []byte {
+	b = appendHead(b, messageAnswer, uint64(answerSize+len(a.Data)), 0)
+	b = order.AppendUint64(b, id)
+	b = order.AppendUint32(b, uint32(a.Outcome))
+	b = order.AppendUint32(b, 0)
+	return append(b, a.Data...)
 }
 
 // decodeReply fills r from the body of a reply, whose bytes it keeps. They come from a process that a snippet may have

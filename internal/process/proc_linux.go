@@ -5,6 +5,8 @@ import (
 	"sync"
 	"syscall"
 	"unsafe"
+
+	"github.com/go-pyexec/pyexec/internal/engine"
 )
 
 // A proc is a worker process. Whoever has it uses socket alone; Kill and the pool's own goroutine only what mu guards.
@@ -17,6 +19,10 @@ type proc struct {
 	status  syscall.WaitStatus
 	stopped int
 	known   bool // status is
+	mess    bool // there is more on its connection than the reply
+
+	sending sync.Mutex // held while something is sent: calls, and answers from many goroutines
+	given   bool       // up; guarded by sending
 
 	mu     sync.Mutex
 	pidfd  int // -1 once closed
@@ -56,6 +62,9 @@ func (p *proc) buried(status syscall.WaitStatus, stopped int, known bool) {
 
 // close gives up the socket, which makes a process that waits for a call leave.
 func (p *proc) close() {
+	p.sending.Lock()
+	p.given = true
+	p.sending.Unlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.open = false
@@ -65,13 +74,38 @@ func (p *proc) close() {
 
 // fit says whether a process that has nothing to do is still there and has kept silent.
 func (p *proc) fit() bool {
+	if p.mess {
+		return false
+	}
 	var b [1]byte
 	_, _, errno := syscall.Syscall6(syscall.SYS_RECVFROM, uintptr(p.socket), uintptr(unsafe.Pointer(&b)), 1,
 		syscall.MSG_PEEK|syscall.MSG_DONTWAIT, 0, 0)
 	return errno == syscall.EAGAIN
 }
 
-func (p *proc) send(b []byte) error {
+// sendCall sends what b has of a call already, and its texts: at once, if b has the room.
+func (p *proc) sendCall(b []byte, c *engine.Call) error {
+	p.sending.Lock()
+	defer p.sending.Unlock()
+	for _, text := range [5][]byte{bytesOf(c.Name), bytesOf(c.Code), c.Vars, c.Want, c.Functions} {
+		if len(b)+len(text) <= cap(b) {
+			b = append(b, text...)
+			continue
+		}
+		if err := p.transmit(b); err != nil {
+			return err
+		}
+		b = b[:0]
+		if err := p.transmit(text); err != nil {
+			return err
+		}
+	}
+	return p.transmit(b)
+}
+
+func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
+
+func (p *proc) transmit(b []byte) error {
 	for len(b) > 0 {
 		n, _, errno := syscall.Syscall6(syscall.SYS_SENDTO, uintptr(p.socket), uintptr(unsafe.Pointer(unsafe.SliceData(b))),
 			uintptr(len(b)), syscall.MSG_NOSIGNAL, 0, 0)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"syscall"
 	"time"
-	"unsafe"
 
 	"github.com/go-pyexec/pyexec/internal/engine"
 )
@@ -74,8 +73,6 @@ func (w *Worker) Run(c *engine.Call, r *engine.Reply) error {
 	return err
 }
 
-func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
-
 // smallCall is what is copied to be sent at once.
 const smallCall = 1 << 16
 
@@ -84,57 +81,75 @@ func (w *Worker) exchange(pr *proc, c *engine.Call, r *engine.Reply) error {
 		w.buf = make([]byte, 0, smallCall)
 	}
 	n := nonce()
-	b := appendCall(w.buf[:0], c, n)
-	for _, text := range [5][]byte{bytesOf(c.Name), bytesOf(c.Code), c.Vars, c.Want, c.Stdin} {
-		if len(b)+len(text) <= cap(b) {
-			b = append(b, text...)
-			continue
-		}
-		if err := pr.send(b); err != nil {
-			return err
-		}
-		b = b[:0]
-		if err := pr.send(text); err != nil {
-			return err
-		}
-	}
-	if err := pr.send(b); err != nil {
+	if err := pr.sendCall(appendCall(w.buf[:0], c, n), c); err != nil {
 		return err
 	}
-
-	b = w.buf[:cap(w.buf)]
-	have, err := w.fill(pr, &b, 0, headSize)
+	in := reader{proc: pr, nonce: n, limit: w.pool.maxReply(), buf: w.buf[:cap(w.buf)]}
+	kind, body, err := in.next()
+	if kind == messageAsk && err == nil && c.Host != nil {
+		body, err = converse(&in, c, body)
+	} else if kind != messageReply && err == nil {
+		err = errGarbage
+	}
+	w.buf = in.buf
 	if err != nil {
 		return err
 	}
-	length, err := replyLength(b, n, w.pool.maxReply())
-	if err != nil {
-		return err
-	}
-	if have, err = w.fill(pr, &b, have, headSize+length); err != nil {
-		return err
-	}
-	if have != headSize+length {
-		return errGarbage
-	}
-	return decodeReply(b[headSize:have], r)
+	pr.mess = in.start != in.end
+	return decodeReply(body, r)
 }
 
-// fill reads until *b has n bytes, of which there are have already; it returns how many there are then. The buffer grows
-// as bytes arrive, not because somebody said that they would.
-func (w *Worker) fill(pr *proc, b *[]byte, have, n int) (int, error) {
-	for have < n {
-		if have == len(*b) {
-			*b = append(*b, make([]byte, min(n, 2*len(*b))-len(*b))...)
-			w.buf = *b
-		}
-		got, err := pr.receive((*b)[have:])
-		if err != nil {
-			return have, err
-		}
-		have += got
+// A reader takes one message after the other from a connection.
+type reader struct {
+	proc       *proc
+	nonce      uint64
+	limit      uint64
+	buf        []byte
+	start, end int // of what was read and not yet taken
+}
+
+// next waits for a message; its body holds until the next one is asked for.
+func (r *reader) next() (kind uint32, body []byte, err error) {
+	if err := r.fill(headSize); err != nil {
+		return 0, nil, err
 	}
-	return have, nil
+	h := decodeHead(r.buf[r.start:])
+	least := uint64(replySize)
+	if h.kind == messageAsk {
+		least = askSize
+	}
+	if (h.kind != messageReply && h.kind != messageAsk) || h.nonce != r.nonce || h.length < least || h.length > r.limit {
+		return 0, nil, errGarbage
+	}
+	n := headSize + int(h.length)
+	if err := r.fill(n); err != nil {
+		return 0, nil, err
+	}
+	body = r.buf[r.start+headSize : r.start+n : r.start+n]
+	r.start += n
+	return h.kind, body, nil
+}
+
+// fill reads until there are n bytes. The buffer grows as bytes arrive, not because somebody said that they would.
+func (r *reader) fill(n int) error {
+	if r.start == r.end {
+		r.start, r.end = 0, 0
+	}
+	for r.end-r.start < n {
+		if r.end == len(r.buf) {
+			if r.start > 0 {
+				r.end = copy(r.buf, r.buf[r.start:r.end])
+				r.start = 0
+			}
+			r.buf = append(r.buf, make([]byte, max(0, min(n, 2*len(r.buf))-len(r.buf)))...)
+		}
+		got, err := r.proc.receive(r.buf[r.end:])
+		if err != nil {
+			return err
+		}
+		r.end += got
+	}
+	return nil
 }
 
 // maxReply bounds a reply: what the kernel keeps to, and room for an exception and a report of changes.
@@ -184,6 +199,7 @@ const (
 	lostConnection = 111     // LOST of worker.c
 	reportSize     = 1 << 16 // PYEXEC_REPORT_SIZE
 	sharedHead     = reportSize + 4096
+	leastOutput    = 1 << 14 // of pyexec_output_area
 )
 
 // remains reads what a process has left in shared memory.
@@ -202,7 +218,7 @@ func (w *Worker) remains(pr *proc) (report string, stdout, stderr []byte) {
 		}
 		return out[:got]
 	}
-	return string(text), output(order.Uint64(b[reportSize:]), 0), output(order.Uint64(b[reportSize+8:]), limit)
+	return string(text), output(order.Uint64(b[reportSize:]), 0), output(order.Uint64(b[reportSize+8:]), max(limit, leastOutput))
 }
 
 // Killer returns a function that ends the process there is now, and with it the call that runs: Run then returns a *Crash

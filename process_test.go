@@ -1,0 +1,489 @@
+package pyexec_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-pyexec/pyexec"
+)
+
+// What follows is about worker processes, whatever level the other tests run against.
+
+func openProcess(t *testing.T, c pyexec.Config) *pyexec.Executor {
+	t.Helper()
+	c.Isolation = pyexec.Process
+	if c.Workers == 0 {
+		c.Workers = 1
+	}
+	return openAt(t, c)
+}
+
+// libc is how a snippet gets around what pyexec refuses.
+const libc = "import ctypes, os; libc = ctypes.CDLL(None)\n"
+
+func TestCrash(t *testing.T) {
+	ex := openProcess(t, pyexec.Config{})
+	for name, c := range map[string]struct {
+		code   string
+		signal syscall.Signal
+		exit   int
+		reason string
+		line   int // of the innermost frame; 0: Python could not tell
+	}{
+		"segfault":                {code: "import faulthandler\ndef f():\n    faulthandler._sigsegv()\nf()", signal: syscall.SIGSEGV, line: 4},
+		"null pointer":            {code: libc + "ctypes.string_at(0)", signal: syscall.SIGSEGV, line: 3},
+		"stack overflow in C":     {code: "import faulthandler\nfaulthandler._stack_overflow()", signal: syscall.SIGSEGV, line: 3},
+		"floating point":          {code: "import faulthandler\nfaulthandler._sigfpe()", signal: syscall.SIGFPE, line: 3},
+		"abort":                   {code: "import os\nos.abort()", signal: syscall.SIGABRT, line: 3},
+		"kills itself":            {code: "import os\nos.kill(os.getpid(), 9)", signal: syscall.SIGKILL},
+		"kills its group":         {code: "import os\nos.kill(0, 9)", signal: syscall.SIGKILL},
+		"kills its group by name": {code: "import os\nos.killpg(os.getpgrp(), 9)", signal: syscall.SIGKILL},
+		"terminates itself":       {code: "import signal\nsignal.raise_signal(15)", signal: syscall.SIGTERM},
+		"signals its thread":      {code: "import signal, threading\nsignal.pthread_kill(threading.get_ident(), 9)", signal: syscall.SIGKILL},
+		"signals its pidfd":       {code: "import os, signal\nsignal.pidfd_send_signal(os.pidfd_open(os.getpid()), 9)", signal: syscall.SIGKILL},
+		"stops itself":            {code: "import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)", signal: syscall.SIGKILL, reason: "stopped by signal 19"},
+		"second copy of a module": {code: "import sys; sys.modules.pop('posix'); import posix\nposix.abort()", signal: syscall.SIGABRT, line: 3},
+		"exits in C":              {code: libc + "libc._exit(3)", exit: 3},
+		"exits in C with 0":       {code: libc + "libc._exit(0)"},
+		"closes everything":       {code: libc + "for i in range(3, 100): libc.close(i)", exit: 111, reason: "broke its connection"},
+		"writes garbage":          {code: libc + "for i in range(3, 20): libc.write(i, b'x' * 1000, 1000)", signal: syscall.SIGKILL, reason: "no reply"},
+		"writes a little garbage": {code: libc + "for i in range(3, 20): libc.write(i, b'x', 1)", signal: syscall.SIGKILL, reason: "no reply"},
+		"replaces its connection": {code: libc + "n = os.open('/dev/null', os.O_RDWR)\nfor i in range(3, 20): libc.dup2(n, i)", exit: 111},
+		"shuts its connection":    {code: libc + "for i in range(3, 20): libc.shutdown(i, 2)", exit: 111, reason: "broke its connection"},
+		"becomes another program": {code: libc + "libc.execl(b'/bin/sleep', b'sleep', b'1000', None)", signal: syscall.SIGKILL, reason: "closed its connection"},
+		"overwrites memory":       {code: libc + "ctypes.memset(id(None), 0xff, 16)\nimport gc; gc.collect(); x = [None] * 10\ndel x\ndict(a=None)[None]", signal: syscall.SIGSEGV, line: -1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := ex.Stats()
+			res, err := ex.Execute(ctx, "import sys; print('before'); sys.stderr.write('oh')\n"+c.code, nil)
+			var crash *pyexec.CrashError
+			require.ErrorAs(t, err, &crash)
+			assert.Equal(t, c.signal, crash.Signal, err)
+			if c.signal == 0 {
+				assert.Equal(t, c.exit, crash.ExitCode, err)
+			}
+			assert.Contains(t, crash.Reason, c.reason)
+			if c.line > 0 && assert.NotEmpty(t, crash.Frames, crash.Report) {
+				i := len(crash.Frames) - 1
+				for i > 0 && crash.Frames[i].File != "snippet.py" {
+					i-- // in ctypes
+				}
+				f := crash.Frames[i]
+				assert.Equal(t, "snippet.py", f.File)
+				assert.Equal(t, c.line, f.Line, crash.Report)
+				assert.NotEmpty(t, f.Source)
+			}
+			require.NotNil(t, res)
+			assert.Equal(t, "before\n", res.Stdout, "output of a call that crashed is not lost")
+			assert.Equal(t, "oh", res.Stderr)
+			assert.Equal(t, int64(2), run(t, ex, "1 + 1").Value, "the next call finds another process")
+			after := ex.Stats()
+			assert.Equal(t, before.Crashes+1, after.Crashes)
+			assert.Equal(t, before.RecyclesBy[pyexec.RecycleCrash]+1, after.RecyclesBy[pyexec.RecycleCrash])
+		})
+	}
+}
+
+// A crash is that call's alone.
+func TestCrashesDoNotTouchOthers(t *testing.T) {
+	ex := openProcess(t, pyexec.Config{Workers: 3})
+	var wg sync.WaitGroup
+	for g := range 8 {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for i := range 40 {
+				n := g*1000 + i
+				if i%4 == g%4 {
+					_, err := ex.Execute(ctx, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)", nil)
+					var crash *pyexec.CrashError
+					assert.ErrorAs(t, err, &crash)
+					continue
+				}
+				res, err := ex.Execute(ctx, "import time; time.sleep(0.001); n * 2", pyexec.Vars{"n": n})
+				if assert.NoError(t, err) {
+					assert.Equal(t, int64(2*n), res.Value)
+				}
+			}
+		}()
+	}
+	wg.Wait()
+	assert.Equal(t, uint64(80), ex.Stats().Crashes)
+}
+
+func TestDeadlineEndsAWorker(t *testing.T) {
+	ex := openProcess(t, pyexec.Config{})
+	for name, code := range map[string]string{
+		"loop":           "while True: pass",
+		"catches it all": "while True:\n    try:\n        while True: pass\n    except BaseException: pass",
+		"loop in C":      "sum(range(10 ** 12))",
+		"sleep":          "import time; time.sleep(1000)",
+		"ignores":        "import signal\nfor n in range(1, 65):\n    try: signal.signal(n, signal.SIG_IGN)\n    except (OSError, ValueError): pass\nwhile True: pass",
+		"asked not to":   libc + "libc.prctl(1, 0)\nwhile True: pass",
+	} {
+		c, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+		res, err := ex.Execute(c, "print('before')\n"+code, nil)
+		cancel()
+		require.ErrorIs(t, err, context.DeadlineExceeded, name)
+		require.NotNil(t, res, name)
+		assert.Equal(t, "before\n", res.Stdout, name)
+		assert.Equal(t, int64(2), run(t, ex, "1 + 1").Value)
+	}
+	c, cancel := context.WithCancel(ctx)
+	time.AfterFunc(50*time.Millisecond, cancel)
+	_, err := ex.Execute(c, "while True: pass", nil)
+	require.ErrorIs(t, err, context.Canceled)
+}
+
+func exists(pid int) bool {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	return err == nil && !strings.Contains(string(b), ") Z ")
+}
+
+func gone(t *testing.T, what string, pids ...int) {
+	t.Helper()
+	for _, pid := range pids {
+		require.NotZero(t, pid)
+		assert.Eventually(t, func() bool { return !exists(pid) }, 10*time.Second, time.Millisecond, "%s: process %d is still there", what, pid)
+	}
+}
+
+func TestForks(t *testing.T) {
+	ex := openProcess(t, pyexec.Config{})
+	res := run(t, ex, `import os
+r, w = os.pipe()
+pid = os.fork()
+if pid == 0:
+    os.close(r); os.write(w, b"child"); os._exit(7)
+os.close(w)
+data = os.read(r, 100)
+status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])`)
+	assert.Equal(t, []byte("child"), res.Vars()["data"])
+	assert.Equal(t, int64(7), res.Vars()["status"])
+	assert.Empty(t, res.Tainted)
+
+	res = run(t, ex, "import os\npid = os.fork()\nif pid: status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])")
+	assert.Equal(t, int64(0), res.Vars()["status"], "a child ends where the snippet does, and answers no calls")
+	res = run(t, ex, "import os\npid = os.fork()\nif pid == 0: os.execv('/bin/sh', ['sh', '-c', 'exit 5'])\nstatus = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])")
+	assert.Equal(t, int64(5), res.Vars()["status"])
+	res = run(t, ex, "import multiprocessing as m\nc = m.get_context('fork')\nq = c.SimpleQueue()\np = c.Process(target=q.put, args=(41,))\np.start()\nv = q.get()\np.join()")
+	assert.Equal(t, int64(41), res.Vars()["v"])
+
+	for name, code := range map[string]string{
+		"sleeps":        "import os, time\npid = os.fork()\nif pid == 0: time.sleep(1000)",
+		"other session": "import os, time\npid = os.fork()\nif pid == 0:\n    os.setsid(); time.sleep(1000)",
+		"orphan": "import os, time\nr, w = os.pipe()\nif os.fork() == 0:\n    if os.fork() == 0:\n        os.setsid(); os.write(w, b'%d' % os.getpid()); time.sleep(1000)\n    os._exit(0)\n" +
+			"pid = int(os.read(r, 20))",
+		"program":    "import subprocess\np = subprocess.Popen(['sleep', '1000'])\npid = p.pid",
+		"background": "import subprocess\npid = int(subprocess.run('sleep 1000 >/dev/null 2>&1 & echo $!', shell=True, capture_output=True).stdout)",
+		"daemon":     "import subprocess\npid = int(subprocess.run('setsid sleep 1000 >/dev/null 2>&1 & echo $!', shell=True, capture_output=True).stdout)",
+		"holds on":   libc + "import time\npid = libc.fork()\nif pid == 0:\n    while True: time.sleep(1)",
+		"stopped":    "import os, signal\npid = os.fork()\nif pid == 0: os.kill(os.getpid(), signal.SIGSTOP)",
+	} {
+		res := run(t, ex, code)
+		pid, _ := res.Vars()["pid"].(int64)
+		gone(t, name, int(pid))
+		assert.Equal(t, int64(2), run(t, ex, "1 + 1").Value)
+	}
+
+	// Crashes with children that hold the connection open.
+	res, err := ex.Execute(ctx, "import os, time\npid = os.fork()\nif pid == 0: time.sleep(1000)\nprint(pid, flush=True)\nos.kill(os.getpid(), 9)", nil)
+	var crash *pyexec.CrashError
+	require.ErrorAs(t, err, &crash)
+	pid, err := strconv.Atoi(strings.TrimSpace(res.Stdout))
+	require.NoError(t, err)
+	gone(t, "child of a crashed worker", pid)
+
+	_, err = ex.Execute(ctx, "import os\nwhile True: os.fork()", nil)
+	require.ErrorIs(t, err, pyexec.ErrType("PermissionError"), "a fork bomb fizzles out")
+	_, err = ex.Execute(ctx, "import os\nwhile True:\n    if os.fork() == 0: os.setsid()", nil)
+	require.ErrorIs(t, err, pyexec.ErrType("PermissionError"))
+	assert.Equal(t, int64(2), run(t, ex, "1 + 1").Value)
+	left := children(t, os.Getpid())
+	assert.Eventually(t, func() bool { return len(tree(t, left[0])) <= 3 }, 10*time.Second, time.Millisecond, "the template, a worker, a spare")
+}
+
+// children are the processes whose parent is pid.
+func children(t *testing.T, pid int) []int {
+	t.Helper()
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	require.NoError(t, err)
+	var all []int
+	for _, path := range stats {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			continue // gone meanwhile
+		}
+		_, rest, _ := strings.Cut(string(b), ") ")
+		fields := strings.Fields(rest)
+		if len(fields) > 1 && fields[1] == strconv.Itoa(pid) && fields[0] != "Z" {
+			n, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+			require.NoError(t, err)
+			all = append(all, n)
+		}
+	}
+	return all
+}
+
+// tree is pid and all that descend from it.
+func tree(t *testing.T, pid int) []int {
+	t.Helper()
+	all := []int{pid}
+	for _, c := range children(t, pid) {
+		all = append(all, tree(t, c)...)
+	}
+	return all
+}
+
+func descriptors(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	require.NoError(t, err)
+	return len(entries)
+}
+
+func TestNothingLeaksIntoAWorkerOrOut(t *testing.T) {
+	before := descriptors(t)
+	leak, err := syscall.Open("/dev/null", syscall.O_RDWR, 0) // inheritable, as C code opens
+	require.NoError(t, err)
+	ex := openProcess(t, pyexec.Config{Workers: 2})
+	list := "import os\n{n: os.readlink('/proc/self/fd/' + n) for n in os.listdir('/proc/self/fd') if os.path.exists('/proc/self/fd/' + n)}"
+	fds, ok := run(t, ex, list).Value.(map[string]any)
+	require.True(t, ok)
+	delete(fds, "0")
+	delete(fds, "1")
+	delete(fds, "2")
+	assert.Len(t, fds, 2, "its connection and its memory: %v", fds)
+	child := run(t, ex, "import subprocess\nsubprocess.run('ls /proc/self/fd | wc -l', shell=True, capture_output=True, text=True).stdout.strip()").Value
+	assert.Equal(t, "4", child, "0, 1, 2 and ls's own")
+
+	for range 50 {
+		_, err := ex.Execute(ctx, "import os; os.kill(os.getpid(), 9)", nil)
+		require.Error(t, err)
+		run(t, ex, "1")
+		require.NoError(t, ex.Recycle(ctx))
+	}
+	require.NoError(t, ex.Close())
+	require.NoError(t, syscall.Close(leak))
+	assert.Eventually(t, func() bool { return descriptors(t) <= before }, 10*time.Second, time.Millisecond)
+	assert.Empty(t, children(t, os.Getpid()))
+}
+
+func TestTemplateIsRestarted(t *testing.T) {
+	ex := openProcess(t, pyexec.Config{Workers: 2})
+	for range 3 {
+		run(t, ex, "1")
+		templates := children(t, os.Getpid())
+		require.Len(t, templates, 1)
+		all := tree(t, templates[0])
+		require.NoError(t, syscall.Kill(templates[0], syscall.SIGKILL))
+		gone(t, "the template and its workers", all...)
+		assert.Equal(t, int64(2), run(t, ex, "1 + 1").Value)
+	}
+	// in the midst of a call
+	template := children(t, os.Getpid())[0]
+	started := make(chan error)
+	go func() {
+		_, err := ex.Execute(ctx, "while True: pass", nil)
+		started <- err
+	}()
+	for ex.Stats().Waiting == 0 && len(busy(t, template)) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	require.NoError(t, syscall.Kill(template, syscall.SIGKILL))
+	var crash *pyexec.CrashError
+	require.ErrorAs(t, <-started, &crash)
+	assert.Equal(t, int64(2), run(t, ex, "1 + 1").Value)
+}
+
+// busy are the workers of a template that use the processor.
+func busy(t *testing.T, template int) []int {
+	t.Helper()
+	var all []int
+	for _, pid := range children(t, template) {
+		b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+		if err == nil && strings.Contains(string(b), ") R ") {
+			all = append(all, pid)
+		}
+	}
+	return all
+}
+
+// A template that cannot be started is an error of New, with the reason.
+func TestStartError(t *testing.T) {
+	_, err := pyexec.New(pyexec.Config{Isolation: pyexec.Process, Preload: []string{"json", "no_such_module"}})
+	var start *pyexec.StartError
+	require.ErrorAs(t, err, &start)
+	assert.Contains(t, start.Reason, "Config.Preload: importing no_such_module: No module named 'no_such_module'")
+	assert.Empty(t, children(t, os.Getpid()))
+}
+
+func TestProcessPerSnippet(t *testing.T) {
+	ex := openProcess(t, pyexec.Config{RecycleEvery: 1, Reset: pyexec.ResetNone, Preload: []string{"json", "decimal"}})
+	seen := map[any]bool{}
+	for i := range 50 {
+		res := run(t, ex, "import os, sys, json\nsys.path.append('/x'); json.dumps = None; os.environ['X'] = 'y'\nos.getpid(), len(sys.path), len(os.environ), hasattr(sys, 'planted')")
+		v, _ := res.Value.(pyexec.Tuple)
+		require.Len(t, v, 4)
+		assert.False(t, seen[v[0]], "a new process each time")
+		seen[v[0]] = true
+		if i > 0 {
+			assert.True(t, seen[[2]any{v[1], v[2]}], "and all that was left is gone")
+		}
+		seen[[2]any{v[1], v[2]}] = true
+		run(t, ex, "import sys; sys.planted = 1; print(json) if 'json' in globals() else None")
+	}
+	s := ex.Stats()
+	assert.Equal(t, uint64(100), s.RecyclesBy[pyexec.RecycleExecutions])
+	assert.Equal(t, s.Recycles, s.Replaced)
+}
+
+// The state after a fork is no snippet's doing, and no fork's twin's.
+func TestForkedStateIsFresh(t *testing.T) {
+	ex := openProcess(t, pyexec.Config{RecycleEvery: 1, Preload: []string{"random", "numpy", "numpy.random", "uuid", "tempfile"}})
+	numbers := map[any]bool{}
+	for range 20 {
+		res := run(t, ex, "import random, numpy\nstr([random.random(), numpy.random.rand(), random.SystemRandom().random()])")
+		assert.Empty(t, res.Changes)
+		assert.False(t, numbers[res.Value])
+		numbers[res.Value] = true
+		assert.NotContains(t, fmt.Sprint(res.Value), "nan")
+	}
+	one := map[string]bool{}
+	for range 20 {
+		one[fmt.Sprint(run(t, ex, "import numpy; numpy.random.rand()").Value)] = true
+	}
+	assert.Len(t, one, 20, "each process has its own random numbers")
+}
+
+// Snippets run on Python's main thread, and what they do with signals is undone.
+func TestSignalHandlers(t *testing.T) {
+	ex := openProcess(t, pyexec.Config{})
+	res := run(t, ex, "import signal, os\ngot = []\nsignal.signal(signal.SIGUSR1, lambda *a: got.append(1))\nos.kill(os.getpid(), signal.SIGUSR1)\nimport threading\nmain = threading.current_thread() is threading.main_thread()\ngot")
+	assert.Equal(t, []any{int64(1)}, res.Value)
+	assert.Equal(t, true, res.Vars()["main"])
+	pid := run(t, ex, "import os; os.getpid()").Value
+	assert.Equal(t, true, run(t, ex, "import signal; signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL").Value)
+	assert.Equal(t, pid, run(t, ex, "import os; os.getpid()").Value, "in place")
+	res = run(t, ex, "import signal\ndef stop(*a): raise TimeoutError\nsignal.signal(signal.SIGALRM, stop)\nsignal.setitimer(signal.ITIMER_REAL, 0.01)\nimport time\ntry: time.sleep(1000)\nexcept TimeoutError: caught = True")
+	assert.Equal(t, true, res.Vars()["caught"])
+}
+
+func TestNativeModulesSurviveRecycles(t *testing.T) {
+	for _, c := range []struct {
+		module, use string
+		want        any
+	}{
+		{"numpy", "import numpy; int(numpy.arange(1000).reshape(10, 100).sum(axis=0).sum())", int64(499500)},
+		{"pandas", "import pandas; int(pandas.DataFrame({'a': [1, 2, 3]}).a.sum())", int64(6)},
+	} {
+		for _, preload := range [][]string{{c.module}, nil} {
+			ex := openProcess(t, pyexec.Config{Preload: preload})
+			recycles := 100
+			if preload == nil {
+				recycles = 3 // each imports anew
+			}
+			for range recycles {
+				res, err := ex.Execute(ctx, c.use, nil)
+				require.NoError(t, err, "%s is needed for this test: apt-get install python3-%s", c.module, c.module)
+				require.Equal(t, c.want, res.Value)
+				require.NoError(t, ex.Recycle(ctx))
+			}
+			assert.GreaterOrEqual(t, ex.Stats().Replaced, uint64(recycles))
+			require.NoError(t, ex.Close())
+		}
+	}
+}
+
+// The host dies by kill -9, with workers in the midst of all kinds of things: nothing is left.
+func TestHostIsKilled(t *testing.T) {
+	if os.Getenv("PYEXEC_TEST_VICTIM") != "" {
+		victim(t)
+	}
+	cmd := reexecute(t, "TestHostIsKilled", "PYEXEC_TEST_VICTIM=1")
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	var pids []int
+	for len(pids) < 6 {
+		var pid int
+		_, err := fmt.Fscanf(out, "pid %d\n", &pid)
+		require.NoError(t, err)
+		pids = append(pids, pid)
+	}
+	pids = append(pids, tree(t, cmd.Process.Pid)[1:]...)
+	require.NoError(t, cmd.Process.Kill())
+	gone(t, "host killed", pids...)
+	require.Error(t, cmd.Wait())
+}
+
+// reexecute is this test binary once more, to run one test in.
+func reexecute(t *testing.T, test, env string) *exec.Cmd {
+	t.Helper()
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.Command(exe, "-test.run", "^"+test+"$")
+	cmd.Env = append(os.Environ(), env)
+	cmd.Stderr = os.Stderr
+	return cmd
+}
+
+func victim(t *testing.T) {
+	ex := openProcess(t, pyexec.Config{Workers: 5})
+	path := filepath.Join(t.TempDir(), "pids")
+	require.NoError(t, syscall.Mkfifo(path, 0o600))
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	require.NoError(t, err)
+	for _, code := range []string{
+		"while True: pass",
+		"import time; time.sleep(1000)",
+		libc + "libc.prctl(1, 0)\nwhile True: pass",
+		"if os.fork() == 0:\n    os.setsid(); tell()\nimport time; time.sleep(1000)",
+		"sum(range(10 ** 12))",
+	} {
+		go func() {
+			_, err := ex.Execute(ctx, "import os\ndef tell():\n    with open(path, 'w') as f: f.write('pid %d\\n' % os.getpid())\ntell()\n"+code, pyexec.Vars{"path": path})
+			panic(err)
+		}()
+	}
+	buf := make([]byte, 100)
+	for {
+		n, err := f.Read(buf)
+		if err != nil {
+			return
+		}
+		_, _ = os.Stdout.Write(buf[:n])
+	}
+}
+
+func TestFairness(t *testing.T) {
+	ex := openProcess(t, pyexec.Config{Workers: 2})
+	var wg sync.WaitGroup
+	for range 16 {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for range 20 {
+				c, cancel := context.WithTimeout(ctx, 20*time.Second)
+				_, err := ex.Execute(c, "x = 1", nil)
+				cancel()
+				assert.False(t, errors.Is(err, context.DeadlineExceeded))
+			}
+		}()
+	}
+	wg.Wait()
+	assert.Zero(t, ex.Stats().Waiting)
+}
