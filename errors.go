@@ -31,7 +31,8 @@ func (e *ConfigError) Error() string {
 // The snippet did not run.
 type InputError struct {
 	Name     string
-	Function bool // Name is that of a function
+	Path     string // the part of it, as in [3].price; empty: the whole, or not known
+	Function bool   // Name is that of a function
 	Err      error
 }
 
@@ -39,7 +40,7 @@ func (e *InputError) Error() string {
 	if e.Function {
 		return fmt.Sprintf("pyexec: function %q: %v", e.Name, e.Err)
 	}
-	return fmt.Sprintf("pyexec: variable %q: %v", e.Name, e.Err)
+	return fmt.Sprintf("pyexec: variable %q: %v", e.Name+e.Path, e.Err)
 }
 
 // Unwrap returns the reason.

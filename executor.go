@@ -351,12 +351,12 @@ func (e *Executor) encodeInput(s *Snippet) (vars, want []byte, err error) {
 		return nil, nil, fmt.Errorf("%w: Code has %d bytes, Config.MaxSource is %d", ErrTooLarge, len(s.Code), e.config.MaxSource)
 	}
 	if len(s.Vars) > 0 {
-		vars, err = wire.AppendVars(make([]byte, 0, 16+24*len(s.Vars)+16*len(s.Want)), s.Vars, e.config.MaxDepth)
+		vars, err = wire.AppendVars(make([]byte, 0, 16+24*len(s.Vars)+16*len(s.Want)), s.Vars, e.config.MaxDepth, e.config.MaxInput)
+		if errors.Is(err, wire.ErrTooLong) {
+			return nil, nil, fmt.Errorf("%w: Vars have more bytes than Config.MaxInput, %d", ErrTooLarge, e.config.MaxInput)
+		}
 		if err != nil {
 			return nil, nil, asInputError(err)
-		}
-		if len(vars) > e.config.MaxInput {
-			return nil, nil, fmt.Errorf("%w: Vars have %d bytes, Config.MaxInput is %d", ErrTooLarge, len(vars), e.config.MaxInput)
 		}
 	}
 	if len(s.Want) > 0 {
@@ -505,7 +505,7 @@ func (e *Executor) awaitIdle() *slot {
 func asInputError(err error) error {
 	var in *wire.InputError
 	if errors.As(err, &in) {
-		return &InputError{Name: in.Name, Err: in.Err}
+		return &InputError{Name: in.Name, Path: in.Path, Err: in.Err}
 	}
 	return err
 }

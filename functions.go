@@ -174,7 +174,12 @@ func signatureOf(t reflect.Type) (*signature, error) {
 }
 
 // scalars are the structs that stand for one Python value, not for a dict.
-var scalars = []reflect.Type{reflect.TypeFor[big.Int](), reflect.TypeFor[big.Rat](), reflect.TypeFor[big.Float](), reflect.TypeFor[time.Time]()}
+var scalars = []reflect.Type{
+	reflect.TypeFor[big.Int](), reflect.TypeFor[big.Rat](), reflect.TypeFor[big.Float](), reflect.TypeFor[time.Time](),
+	reflect.TypeFor[Decimal](), reflect.TypeFor[Date](), reflect.TypeFor[DateTime](), reflect.TypeFor[TimeOfDay](),
+	reflect.TypeFor[TimeDelta](), reflect.TypeFor[Array](), reflect.TypeFor[MemoryView](), reflect.TypeFor[Series](),
+	reflect.TypeFor[DataFrame](),
+}
 
 func takesKeywords(t reflect.Type) bool {
 	if t.Kind() == reflect.Pointer {
@@ -226,7 +231,7 @@ func badArguments(format string, args ...any) error {
 }
 
 // call runs the function with encoded arguments, and returns its encoded result.
-func (f *function) call(h *host, data []byte, maxDepth int) ([]byte, error) {
+func (f *function) call(h *host, data []byte, maxDepth, maxLen int) ([]byte, error) {
 	args, err := f.arguments(h, data)
 	if err != nil {
 		return nil, err
@@ -249,7 +254,10 @@ func (f *function) call(h *host, data []byte, maxDepth int) ([]byte, error) {
 		}
 		result = all
 	}
-	b, err := wire.AppendValue(nil, result, maxDepth)
+	b, err := wire.AppendValue(nil, result, maxDepth, maxLen)
+	if errors.Is(err, wire.ErrTooLong) {
+		return nil, fmt.Errorf("%w: the result has more bytes than Config.MaxInput, %d", ErrTooLarge, maxLen)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("the result has no Python form: %w", err)
 	}

@@ -2,12 +2,6 @@ module github.com/go-pyexec/pyexec
 
 go 1.25.0
 
-require (
-	github.com/fxamacker/cbor/v2 v2.10.0
-	github.com/stretchr/testify v1.12.1
-)
+require github.com/stretchr/testify v1.12.1
 
-require (
-	github.com/x448/float16 v0.8.4 // indirect
-	go.yaml.in/yaml/v3 v3.0.5 // indirect
-)
+require go.yaml.in/yaml/v3 v3.0.5 // indirect

@@ -182,10 +182,7 @@ func (h *host) do(r engine.Request) ([]byte, error) {
 
 func (h *host) call(r engine.Request) ([]byte, error) {
 	f := &h.functions.list[r.Index]
-	b, err := f.call(h, r.Data, h.executor.config.MaxDepth)
-	if limit := h.executor.config.MaxInput; len(b) > limit {
-		err = fmt.Errorf("%w: the result has %d bytes, Config.MaxInput is %d", ErrTooLarge, len(b), limit)
-	}
+	b, err := f.call(h, r.Data, h.executor.config.MaxDepth, h.executor.config.MaxInput)
 	return b, err
 }
 

@@ -21,6 +21,28 @@ type (
 	Dict = wire.Dict
 	// Item is one entry of a Dict.
 	Item = wire.Item
+	// Decimal is a Python decimal.Decimal, exactly, in the text that Python's str gives it.
+	Decimal = wire.Decimal
+	// UUID is a Python uuid.UUID.
+	UUID = wire.UUID
+	// Path is a Python pathlib.Path.
+	Path = wire.Path
+	// Date is a Python datetime.date.
+	Date = wire.Date
+	// TimeOfDay is a Python datetime.time.
+	TimeOfDay = wire.TimeOfDay
+	// DateTime is a Python datetime.datetime that is in no time zone; one that is in a zone is a time.Time.
+	DateTime = wire.DateTime
+	// TimeDelta is a Python datetime.timedelta that is too long for a time.Duration.
+	TimeDelta = wire.TimeDelta
+	// Array is a numpy array, both ways.
+	Array = wire.Array
+	// MemoryView is a variable that becomes a Python memoryview.
+	MemoryView = wire.MemoryView
+	// Series is a pandas Series, on its way out.
+	Series = wire.Series
+	// DataFrame is a pandas DataFrame, on its way out.
+	DataFrame = wire.DataFrame
 )
 
 // A Result is what came of a call. It holds no Python object, and may be kept as long as one likes.
@@ -133,6 +155,12 @@ func (r *Result) Decode(name string, target any) error {
 		return r.missing(name)
 	}
 	return wire.Into(b, name, target)
+}
+
+// Into fills a struct, or a map, from variables: a field gets the variable of its name in the cbor or json tag, or else of
+// its own. Fields that no variable is for keep what they hold; errors are those of Decode.
+func (r *Result) Into(target any) error {
+	return wire.VarsInto(r.vars, target)
 }
 
 func (r *Result) missing(name string) error {

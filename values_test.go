@@ -1,10 +1,11 @@
 package pyexec_test
 
 import (
-	"fmt"
 	"math"
 	"math/big"
+	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -77,78 +78,13 @@ func TestWantAndSkipped(t *testing.T) {
 	require.ErrorAs(t, res.Decode("a", new(any)), &missing, "not wanted, so not there")
 }
 
-func TestValuesBothWays(t *testing.T) {
+func TestNaNAndMinusZero(t *testing.T) {
 	ex := open(t, pyexec.Config{})
-	huge := new(big.Int).Lsh(big.NewInt(1), 4000)
-	type point struct {
-		X    int `cbor:"x"`
-		Name string
-		Opt  *int `json:"opt"`
-	}
-	for _, c := range []struct {
-		in     any
-		python string // its repr
-		out    any
-	}{
-		{nil, "None", nil},
-		{true, "True", true},
-		{false, "False", false},
-		{0, "0", int64(0)},
-		{-1, "-1", int64(-1)},
-		{int8(-128), "-128", int64(-128)},
-		{uint16(65535), "65535", int64(65535)},
-		{int64(math.MaxInt64), "9223372036854775807", int64(math.MaxInt64)},
-		{int64(math.MinInt64), "-9223372036854775808", int64(math.MinInt64)},
-		{uint64(math.MaxUint64), "18446744073709551615", new(big.Int).SetUint64(math.MaxUint64)},
-		{new(big.Int).Lsh(big.NewInt(-1), 64), "-18446744073709551616", new(big.Int).Lsh(big.NewInt(-1), 64)},
-		{new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(-1), 63), big.NewInt(1)), "-9223372036854775809",
-			new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(-1), 63), big.NewInt(1))},
-		{huge, "1 << 4000", huge},
-		{new(big.Int).Neg(huge), "-(1 << 4000)", new(big.Int).Neg(huge)},
-		{1.5, "1.5", 1.5},
-		{math.Inf(-1), "float('-inf')", math.Inf(-1)},
-		{float32(0.25), "0.25", 0.25},
-		{"", "''", ""},
-		{"h\x00éllo 😀", `'h\x00\xe9llo \U0001f600'`, "h\x00éllo 😀"},
-		{[]byte{0, 255}, `b'\x00\xff'`, []byte{0, 255}},
-		{[]any{1, "a", nil}, "[1, 'a', None]", []any{int64(1), "a", nil}},
-		{[]string{"a"}, "['a']", []any{"a"}},
-		{[2]int{1, 2}, "[1, 2]", []any{int64(1), int64(2)}},
-		{pyexec.Tuple{1, pyexec.Tuple{}}, "(1, ())", pyexec.Tuple{int64(1), pyexec.Tuple{}}},
-		{pyexec.Set{1}, "{1}", pyexec.Set{int64(1)}},
-		{pyexec.Set(nil), "set()", pyexec.Set{}},
-		{pyexec.FrozenSet{"x"}, "frozenset({'x'})", pyexec.FrozenSet{"x"}},
-		{map[string]any{"a": map[string]any{}}, "{'a': {}}", map[string]any{"a": map[string]any{}}},
-		{map[string]int{"a": 1}, "{'a': 1}", map[string]any{"a": int64(1)}},
-		{map[int]string{1: "a"}, "{1: 'a'}", pyexec.Dict{{Key: int64(1), Value: "a"}}},
-		{pyexec.Dict{{Key: pyexec.Tuple{1}, Value: 2}, {Key: nil, Value: 3}}, "{(1,): 2, None: 3}",
-			pyexec.Dict{{Key: pyexec.Tuple{int64(1)}, Value: int64(2)}, {Key: nil, Value: int64(3)}}},
-		{point{X: 1, Name: "n"}, "{'x': 1, 'Name': 'n', 'opt': None}", map[string]any{"x": int64(1), "Name": "n", "opt": nil}},
-		{[]any{pyexec.Set{1}, []pyexec.Tuple{{2}}}, "[{1}, [(2,)]]", []any{pyexec.Set{int64(1)}, []any{pyexec.Tuple{int64(2)}}}},
-	} {
-		t.Run(fmt.Sprintf("%T %.30s", c.in, c.python), func(t *testing.T) {
-			res, err := ex.Execute(ctx, "same = v == "+c.python+" and type(v) is type("+c.python+")", pyexec.Vars{"v": c.in})
-			require.NoError(t, err)
-			assert.Equal(t, true, res.Vars()["same"])
-			assert.Equal(t, c.out, res.Vars()["v"])
-			var decoded any
-			require.NoError(t, res.Decode("v", &decoded))
-			assert.Equal(t, c.out, decoded)
-		})
-	}
-	t.Run("NaN and -0.0", func(t *testing.T) {
-		res, err := ex.Execute(ctx, "import math\nok = math.isnan(n) and math.copysign(1, z) == -1", pyexec.Vars{"n": math.NaN(), "z": math.Copysign(0, -1)})
-		require.NoError(t, err)
-		assert.Equal(t, true, res.Vars()["ok"])
-		assert.True(t, math.IsNaN(res.Vars()["n"].(float64)))
-		assert.True(t, math.Signbit(res.Vars()["z"].(float64)))
-	})
-	t.Run("subclasses come back as what they derive from", func(t *testing.T) {
-		res := run(t, ex, "import collections\nclass I(int): pass\nclass S(str): pass\na = I(3)\nb = S('s')\nc = collections.Counter('aab')\nd = collections.namedtuple('P', 'x')(1)\ne = bytearray(b'b')")
-		v := res.Vars()
-		assert.Equal(t, []any{int64(3), "s", map[string]any{"a": int64(2), "b": int64(1)}, pyexec.Tuple{int64(1)}, []byte("b")},
-			[]any{v["a"], v["b"], v["c"], v["d"], v["e"]})
-	})
+	res, err := ex.Execute(ctx, "import math\nok = math.isnan(n) and math.copysign(1, z) == -1", pyexec.Vars{"n": math.NaN(), "z": math.Copysign(0, -1)})
+	require.NoError(t, err)
+	assert.Equal(t, true, res.Vars()["ok"])
+	assert.True(t, math.IsNaN(res.Vars()["n"].(float64)))
+	assert.True(t, math.Signbit(res.Vars()["z"].(float64)))
 }
 
 func TestDecode(t *testing.T) {
@@ -213,4 +149,226 @@ n = 2**70`)
 	}
 	assert.Error(t, res.Decode("big", nil))
 	assert.Error(t, res.Decode("big", 3))
+}
+
+type ownUUID [16]byte
+
+type money struct{ text string }
+
+func (m *money) UnmarshalText(b []byte) error { m.text = string(b); return nil }
+
+func TestDecodeOfExactTypes(t *testing.T) {
+	ex := open(t, pyexec.Config{})
+	res := run(t, ex, `from decimal import Decimal
+from fractions import Fraction
+from uuid import UUID
+from pathlib import Path
+from datetime import *
+import collections, enum
+d, d3, tenth, nan, far = Decimal("2.50"), Decimal("3.0"), Decimal("0.1"), Decimal("NaN"), Decimal("1E+999999")
+f, third = Fraction(3, 2), Fraction(1, 3)
+u, p, c = UUID(int=1), Path("/a/b"), 1 + 2j
+day, at, utc, clock = date(2024, 2, 29), datetime(2024, 2, 29, 12), datetime(2024, 2, 29, 12, tzinfo=timezone.utc), time(12)
+delta, long = timedelta(seconds=2), timedelta(days=200000)
+P = collections.namedtuple("P", "x y")
+pt = P(1, 2)
+pts = {"a": [pt]}
+import numpy as np, pandas as pd
+a = np.arange(6.0).reshape(2, 3)
+v = np.array([1, 300], "i2")
+times = np.array(["2024-02-29T00:00:00.000000001", "NaT"], "M8[ns]")
+deltas = np.array([1, 1000], "m8[ns]")
+frame = pd.DataFrame({"name": ["ada", None], "n": pd.array([1, None], "Int64"), "x": [1.5, 2.0]})
+series = frame["x"]
+`)
+	var (
+		s     string
+		n     int
+		x     float64
+		r     big.Rat
+		own   ownUUID
+		m     money
+		c64   complex64
+		when  time.Time
+		pair  [2]int
+		asMap map[string]int
+		rows  [][]float32
+		b     []int8
+		times []*pyexec.DateTime
+		spans []time.Duration
+	)
+	for _, c := range []struct {
+		name   string
+		target any
+		want   any
+	}{
+		{"d", &s, "2.50"}, {"d", &x, 2.5}, {"d3", &n, 3}, {"tenth", &r, *big.NewRat(1, 10)}, {"d", &m, money{"2.50"}}, {"nan", &s, "NaN"},
+		{"f", &x, 1.5}, {"third", &r, *big.NewRat(1, 3)}, {"u", &own, ownUUID{15: 1}}, {"u", &s, "00000000-0000-0000-0000-000000000001"},
+		{"p", &s, "/a/b"}, {"c", &c64, complex64(1 + 2i)}, {"day", &s, "2024-02-29"}, {"at", &s, "2024-02-29T12:00:00"},
+		{"utc", &when, time.Date(2024, 2, 29, 12, 0, 0, 0, time.UTC)}, {"utc", &s, "2024-02-29T12:00:00Z"}, {"clock", &m, money{"12:00:00"}},
+		{"pt", &pair, [2]int{1, 2}}, {"pt", &asMap, map[string]int{"x": 1, "y": 2}}, {"a", &rows, [][]float32{{0, 1, 2}, {3, 4, 5}}},
+		{"series", &rows, nil},
+		{"times", &times, []*pyexec.DateTime{{Year: 2024, Month: 2, Day: 29, Nanosecond: 1}, nil}},
+		{"deltas", &spans, []time.Duration{1, 1000}},
+	} {
+		err := res.Decode(c.name, c.target)
+		if c.want == nil {
+			require.Error(t, err, c.name)
+			continue
+		}
+		require.NoError(t, err, c.name)
+		assert.EqualValues(t, c.want, indirect(c.target), c.name)
+	}
+	for name, c := range map[string]struct {
+		target any
+		text   string
+	}{
+		"d":     {&n, "d: cannot decode Decimal into int: 5/2 is no whole number"},
+		"tenth": {&x, "tenth: cannot decode Decimal into float64: 1/10 is no number of binary digits that it keeps: decode it into a string or a pyexec.Decimal"},
+		"nan":   {&x, "nan: cannot decode Decimal into float64: NaN: not a decimal number"},
+		"far":   {&r, "far: cannot decode Decimal into big.Rat: 1E+999999: the exponent is too large to be written out"},
+		"third": {&x, "third: cannot decode Fraction into float64: 1/3 is no number of binary digits that it keeps: decode it into a string or a big.Rat"},
+		"at":    {&when, "at: cannot decode datetime into time.Time: it is in no time zone, so it is no point in time: decode it into a pyexec type, and use In"},
+		"delta": {&n, "delta: cannot decode timedelta into int"},
+		"long":  {new(time.Duration), "long: cannot decode timedelta into time.Duration: it is longer than 292 years"},
+		"pts":   {new(map[string][]struct{ X, Y int8 }), ""},
+		"v":     {&b, "v[1]: cannot decode int into int8: 300 is out of its range"},
+		"a":     {new([]float64), "a[0]: cannot decode list into float64"},
+		"u":     {&n, "u: cannot decode UUID into int"},
+	} {
+		err := res.Decode(name, c.target)
+		if c.text == "" {
+			require.NoError(t, err)
+			continue
+		}
+		assert.EqualError(t, err, c.text)
+	}
+
+	type row struct {
+		Name *string
+		N    *int
+		X    float32
+	}
+	var byRow []row
+	require.NoError(t, res.Decode("frame", &byRow))
+	ada, one := "ada", 1
+	assert.Equal(t, []row{{&ada, &one, 1.5}, {nil, nil, 2}}, byRow)
+	var byColumn struct{ X []float64 }
+	require.NoError(t, res.Decode("frame", &byColumn))
+	assert.Equal(t, []float64{1.5, 2}, byColumn.X)
+	var xs []float64
+	require.NoError(t, res.Decode("series", &xs))
+	assert.Equal(t, []float64{1.5, 2}, xs)
+	var frame pyexec.DataFrame
+	require.NoError(t, res.Decode("frame", &frame))
+	column, ok := frame.Column("n")
+	assert.True(t, ok)
+	assert.Equal(t, []any{int64(1), nil}, column.Values)
+	assert.EqualError(t, res.Decode("frame", new([]struct{ N int })), "frame[1].n: cannot decode None into int")
+}
+
+func indirect(p any) any {
+	switch p := p.(type) {
+	case *string:
+		return *p
+	case *int:
+		return *p
+	case *float64:
+		return *p
+	case *big.Rat:
+		return *p
+	case *ownUUID:
+		return *p
+	case *money:
+		return *p
+	case *complex64:
+		return *p
+	case *time.Time:
+		return *p
+	case *[2]int:
+		return *p
+	case *map[string]int:
+		return *p
+	case *[][]float32:
+		return *p
+	case *[]*pyexec.DateTime:
+		return *p
+	case *[]time.Duration:
+		return *p
+	}
+	panic(p)
+}
+
+func TestInto(t *testing.T) {
+	ex := open(t, pyexec.Config{})
+	res := run(t, ex, "total = 3\nitems = [{'price': 1.5}]\naddr = '::1'\nunused = 1")
+	var all struct {
+		Total int `json:"total"`
+		Items []struct{ Price float64 }
+		Addr  netip.Addr
+		Kept  string
+	}
+	all.Kept = "kept"
+	require.NoError(t, res.Into(&all))
+	assert.Equal(t, 3, all.Total)
+	assert.Equal(t, 1.5, all.Items[0].Price)
+	assert.Equal(t, netip.MustParseAddr("::1"), all.Addr)
+	assert.Equal(t, "kept", all.Kept)
+	assert.EqualError(t, res.Into(&struct{ Items []struct{ Price int } }{}), "items[0].price: cannot decode float into int: 1.5 is no whole number")
+	var m map[string]any
+	require.NoError(t, res.Into(&m))
+	assert.Equal(t, res.Vars(), m)
+	assert.Error(t, res.Into(all))
+	assert.Error(t, res.Into(&[]int{}))
+	assert.Error(t, res.Into(nil))
+}
+
+// What Python would have to round, or cannot hold, does not go in, and the error says which part it is.
+func TestInputErrors(t *testing.T) {
+	ex := open(t, pyexec.Config{})
+	type part struct {
+		F  func()    `json:"f"`
+		At time.Time `json:"at"`
+	}
+	fine := time.Unix(0, 1).UTC()
+	for _, c := range []struct {
+		in   any
+		text string
+	}{
+		{[]any{1, map[string]any{"f": func() {}}}, `pyexec: variable "v[1].f": func() has no Python form`},
+		{map[int]part{7: {}}, `pyexec: variable "v[7].f": func() has no Python form`},
+		{[]time.Time{fine}, `pyexec: variable "v[0]": it has parts of a microsecond, which Python cannot keep: truncate it, as in t.Truncate(time.Microsecond)`},
+		{time.Duration(1), `pyexec: variable "v": it has parts of a microsecond, which Python cannot keep: truncate it, as in t.Truncate(time.Microsecond)`},
+		{time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC), `pyexec: variable "v": it is not within Python's years, 1 to 9999`},
+		{pyexec.Date{}, `pyexec: variable "v": it is not within Python's years, 1 to 9999`},
+		{pyexec.Date{Year: 2023, Month: 2, Day: 29}, `pyexec: variable "v": a date or time is out of Python's range: years 1 to 9999`},
+		{pyexec.Decimal("1_0"), `pyexec: variable "v": "1_0" is no decimal number`},
+		{pyexec.Decimal("1e9999999999999999999"), `pyexec: variable "v": "1e9999999999999999999" is no decimal number`},
+		{pyexec.Decimal("1e999999999999999999"), ""},
+		{pyexec.Decimal("1e1000000000000000000"), `pyexec: variable "v": it is no decimal number, or its exponent is too large for Python's`},
+		{pyexec.TimeOfDay{Zone: "+1"}, `pyexec: variable "v": zone "+1" is neither a name nor an offset like +01:00`},
+		{pyexec.TimeOfDay{Zone: "Nowhere/There"}, `pyexec: variable "v": Python's zoneinfo does not know its time zone: the operating system's tzdata, or the Python package tzdata, must be installed`},
+		{pyexec.Path("a\x00"), `pyexec: variable "v": it is no path: there is a NUL byte in it`},
+		{pyexec.Array{Data: []string{"a"}}, `pyexec: variable "v": an Array cannot have Data of type []string`},
+		{pyexec.Array{Data: []int{1}, Shape: []int{2}}, `pyexec: variable "v": shape [2] does not hold 1 items`},
+		{pyexec.Array{Data: []int{}, Shape: []int{0, -1}}, `pyexec: variable "v": shape [0 -1] has a negative length`},
+		{pyexec.MemoryView{Data: []complex64{1}}, `pyexec: variable "v": a memoryview cannot have items of that kind`},
+		{pyexec.DataFrame{}, `pyexec: variable "v": pandas objects come out, but do not go in: pass the columns, as slices or pyexec.Arrays`},
+	} {
+		_, err := ex.Execute(ctx, "1", pyexec.Vars{"v": c.in})
+		if c.text == "" {
+			require.NoError(t, err)
+			continue
+		}
+		require.EqualError(t, err, c.text)
+		var input *pyexec.InputError
+		require.ErrorAs(t, err, &input)
+		assert.Equal(t, "v", input.Name)
+	}
+	shared := []any{1}
+	for range 64 { // two to the power of 64 items, written out
+		shared = []any{shared, shared}
+	}
+	_, err := ex.Execute(ctx, "1", pyexec.Vars{"v": shared})
+	require.ErrorIs(t, err, pyexec.ErrTooLarge)
 }

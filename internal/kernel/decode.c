@@ -7,8 +7,8 @@
 #include <math.h>
 #include <string.h>
 
-static void *
-fail(pyexec_reader *r, const char *reason)
+void *
+pyexec_decode_fail(pyexec_reader *r, const char *reason)
 {
     if (r->reason == NULL) {
         r->reason = reason;
@@ -22,7 +22,7 @@ bool
 pyexec_decode_head(pyexec_reader *r, int *major, uint8_t *info, uint64_t *n)
 {
     if (r->p >= r->end) {
-        fail(r, "the encoding ends too early");
+        pyexec_decode_fail(r, "the encoding ends too early");
         return false;
     }
     uint8_t b = *r->p++;
@@ -33,12 +33,12 @@ pyexec_decode_head(pyexec_reader *r, int *major, uint8_t *info, uint64_t *n)
         return true;
     }
     if (*info > 27) {
-        fail(r, "the encoding is malformed");
+        pyexec_decode_fail(r, "the encoding is malformed");
         return false;
     }
     size_t size = (size_t)1 << (*info - 24);
     if ((size_t)(r->end - r->p) < size) {
-        fail(r, "the encoding ends too early");
+        pyexec_decode_fail(r, "the encoding ends too early");
         return false;
     }
     *n = 0;
@@ -48,8 +48,69 @@ pyexec_decode_head(pyexec_reader *r, int *major, uint8_t *info, uint64_t *n)
     return true;
 }
 
-static double
-half_to_double(uint16_t h) /* RFC 8949 appendix D */
+bool
+pyexec_decode_array(pyexec_reader *r, uint64_t *n)
+{
+    int major = 0;
+    uint8_t info = 0;
+    if (!pyexec_decode_head(r, &major, &info, n)) {
+        return false;
+    }
+    if (major != CBOR_ARRAY || info == INDEFINITE || *n > (uint64_t)(r->end - r->p)) {
+        pyexec_decode_fail(r, "the encoding is malformed");
+        return false;
+    }
+    return true;
+}
+
+bool
+pyexec_decode_int(pyexec_reader *r, int64_t *v)
+{
+    int major = 0;
+    uint8_t info = 0;
+    uint64_t n = 0;
+    if (!pyexec_decode_head(r, &major, &info, &n)) {
+        return false;
+    }
+    if (major > CBOR_NEGATIVE || info == INDEFINITE || n > INT64_MAX) {
+        pyexec_decode_fail(r, "the encoding is malformed");
+        return false;
+    }
+    *v = major == CBOR_UINT ? (int64_t)n : -1 - (int64_t)n;
+    return true;
+}
+
+bool
+pyexec_decode_bytes(pyexec_reader *r, int want, const uint8_t **s, size_t *n)
+{
+    int major = 0;
+    uint8_t info = 0;
+    uint64_t len = 0;
+    if (!pyexec_decode_head(r, &major, &info, &len)) {
+        return false;
+    }
+    if (major != want || info == INDEFINITE || len > (uint64_t)(r->end - r->p)) {
+        pyexec_decode_fail(r, "the encoding is malformed");
+        return false;
+    }
+    *s = r->p;
+    *n = (size_t)len;
+    r->p += len;
+    return true;
+}
+
+bool
+pyexec_decode_null(pyexec_reader *r)
+{
+    if (r->p < r->end && *r->p == CBOR_NULL) {
+        r->p++;
+        return true;
+    }
+    return false;
+}
+
+double
+pyexec_half_to_double(uint16_t h) /* RFC 8949 appendix D */
 {
     int exponent = (h >> 10) & 0x1f;
     int mantissa = h & 0x3ff;
@@ -81,7 +142,7 @@ decode_simple(pyexec_reader *r, uint8_t info, uint64_t n)
     case 23: /* undefined */
         return Py_NewRef(Py_None);
     case 25:
-        return PyFloat_FromDouble(half_to_double((uint16_t)n));
+        return PyFloat_FromDouble(pyexec_half_to_double((uint16_t)n));
     case 26:
         f32 = (uint32_t)n;
         memcpy(&f, &f32, sizeof f);
@@ -90,7 +151,7 @@ decode_simple(pyexec_reader *r, uint8_t info, uint64_t n)
         memcpy(&d, &n, sizeof d);
         return PyFloat_FromDouble(d);
     default:
-        return fail(r, "the encoding holds a simple value that has no Python form");
+        return pyexec_decode_fail(r, "the encoding holds a simple value that has no Python form");
     }
 }
 
@@ -98,10 +159,10 @@ static PyObject *
 decode_string(pyexec_reader *r, int major, uint8_t info, uint64_t n)
 {
     if (info == INDEFINITE) {
-        return fail(r, "the encoding holds a string of unknown length");
+        return pyexec_decode_fail(r, "the encoding holds a string of unknown length");
     }
     if (n > (uint64_t)(r->end - r->p)) {
-        return fail(r, "the encoding ends too early");
+        return pyexec_decode_fail(r, "the encoding ends too early");
     }
     const char *s = (const char *)r->p;
     r->p += n;
@@ -111,7 +172,7 @@ decode_string(pyexec_reader *r, int major, uint8_t info, uint64_t n)
     PyObject *str = PyUnicode_DecodeUTF8(s, (Py_ssize_t)n, NULL);
     if (str == NULL && PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) {
         PyErr_Clear();
-        return fail(r, "a string is not valid UTF-8");
+        return pyexec_decode_fail(r, "a string is not valid UTF-8");
     }
     return str;
 }
@@ -132,7 +193,7 @@ decode_list(pyexec_reader *r, uint8_t info, uint64_t n)
 {
     bool open = info == INDEFINITE;
     if (!open && n > (uint64_t)(r->end - r->p)) {
-        return fail(r, "the encoding ends too early");
+        return pyexec_decode_fail(r, "the encoding ends too early");
     }
     bool grow = open || n > 1 << 16; /* heads within heads must not add up to more than the items that come */
     PyObject *list = PyList_New(grow ? 0 : (Py_ssize_t)n); /* new */
@@ -179,7 +240,7 @@ decode_dict(pyexec_reader *r, uint8_t info, uint64_t n)
         if (PyDict_SetItem(dict, key, value) < 0) {
             if (PyErr_ExceptionMatches(PyExc_TypeError)) {
                 PyErr_Clear();
-                fail(r, "a map has a key that Python cannot hash (a list, a dict or a set)");
+                pyexec_decode_fail(r, "a map has a key that Python cannot hash (a list, a dict or a set)");
             }
             goto error;
         }
@@ -205,7 +266,7 @@ decode_big(pyexec_reader *r, bool negative)
         return NULL;
     }
     if (major != CBOR_BYTES || info == INDEFINITE || n > (uint64_t)(r->end - r->p)) {
-        return fail(r, "a big integer is malformed");
+        return pyexec_decode_fail(r, "a big integer is malformed");
     }
     PyObject *v = pyexec_long_from_big_endian(r->p, (size_t)n); /* new */
     r->p += n;
@@ -215,6 +276,42 @@ decode_big(pyexec_reader *r, bool negative)
     return v;
 }
 
+/* Types of modules. Nothing that is computed with them is plain any more. */
+static PyObject *
+decode_rich(pyexec_reader *r, uint64_t tag)
+{
+    if (r->k != NULL) {
+        r->k->inputs_plain = false;
+    }
+    switch (tag) {
+    case CBOR_TAG_DECIMAL:
+        return pyexec_decode_decimal(r);
+    case CBOR_TAG_RATIONAL:
+        return pyexec_decode_fraction(r);
+    case CBOR_TAG_UUID:
+        return pyexec_decode_uuid(r);
+    case CBOR_TAG_PATH:
+        return pyexec_decode_path(r);
+    case CBOR_TAG_DATETIME:
+        return pyexec_decode_datetime(r);
+    case CBOR_TAG_DATE:
+        return pyexec_decode_date(r);
+    case CBOR_TAG_TIME:
+        return pyexec_decode_time(r);
+    case CBOR_TAG_DELTA:
+        return pyexec_decode_delta(r);
+    case CBOR_TAG_MEMORY:
+        return pyexec_decode_memory(r);
+    default:
+        break;
+    }
+    if (tag == CBOR_TAG_SHAPED || tag == CBOR_TAG_BOOLS || tag == CBOR_TAG_COMPLEXES ||
+        (tag >= CBOR_TAG_TYPED && tag < CBOR_TAG_TYPED + 24)) {
+        return pyexec_decode_ndarray(r, tag);
+    }
+    return pyexec_decode_fail(r, "it has a form (CBOR tag) that pyexec does not know");
+}
+
 static PyObject *
 decode_tagged(pyexec_reader *r, uint64_t tag)
 {
@@ -222,8 +319,11 @@ decode_tagged(pyexec_reader *r, uint64_t tag)
     if (tag == CBOR_TAG_BIG || tag == CBOR_TAG_NEGATIVE_BIG) {
         return decode_big(r, tag == CBOR_TAG_NEGATIVE_BIG);
     }
+    if (tag == CBOR_TAG_COMPLEX) {
+        return pyexec_decode_complex(r);
+    }
     if (tag != CBOR_TAG_TUPLE && tag != CBOR_TAG_SET && tag != CBOR_TAG_FROZENSET) {
-        return fail(r, "it has a form (CBOR tag) that pyexec does not know");
+        return decode_rich(r, tag);
     }
     v = pyexec_decode(r); /* new */
     if (v == NULL) {
@@ -231,7 +331,7 @@ decode_tagged(pyexec_reader *r, uint64_t tag)
     }
     if (!PyList_CheckExact(v)) {
         Py_DECREF(v);
-        return fail(r, "the encoding is malformed");
+        return pyexec_decode_fail(r, "the encoding is malformed");
     }
     switch (tag) {
     case CBOR_TAG_TUPLE:
@@ -247,7 +347,7 @@ decode_tagged(pyexec_reader *r, uint64_t tag)
     Py_DECREF(v);
     if (made == NULL && PyErr_ExceptionMatches(PyExc_TypeError)) {
         PyErr_Clear();
-        return fail(r, "a set has an item that Python cannot hash (a list, a dict or a set)");
+        return pyexec_decode_fail(r, "a set has an item that Python cannot hash (a list, a dict or a set)");
     }
     return made;
 }
@@ -262,7 +362,7 @@ pyexec_decode(pyexec_reader *r)
         return NULL;
     }
     if (info == INDEFINITE && (major < CBOR_BYTES || major == CBOR_TAG || major == 7)) {
-        return fail(r, "the encoding is malformed");
+        return pyexec_decode_fail(r, "the encoding is malformed");
     }
     switch (major) {
     case CBOR_UINT:
@@ -284,7 +384,7 @@ pyexec_decode(pyexec_reader *r)
     }
 
     if (r->depth >= r->max_depth) {
-        return fail(r, "it is nested too deep");
+        return pyexec_decode_fail(r, "it is nested too deep");
     }
     r->depth++;
     PyObject *v = NULL;
@@ -305,7 +405,8 @@ pyexec_decode(pyexec_reader *r)
 int
 pyexec_decode_vars(pyexec_kernel *k, PyObject *dict, const char *p, size_t n)
 {
-    pyexec_reader r = {.p = (const uint8_t *)p, .end = (const uint8_t *)p + n, .max_depth = k->config.max_depth};
+    pyexec_reader r = {.p = (const uint8_t *)p, .end = (const uint8_t *)p + n, .max_depth = k->config.max_depth,
+                       .k = k};
     int major = 0;
     uint8_t info = 0;
     uint64_t count = 0;
@@ -314,7 +415,7 @@ pyexec_decode_vars(pyexec_kernel *k, PyObject *dict, const char *p, size_t n)
     PyObject *key = NULL, *value = NULL;
 
     if (!pyexec_decode_head(&r, &major, &info, &count) || major != CBOR_MAP || info == INDEFINITE) {
-        fail(&r, "the encoding is malformed");
+        pyexec_decode_fail(&r, "the encoding is malformed");
         goto error;
     }
     for (uint64_t i = 0; i < count; i++) {
@@ -323,7 +424,7 @@ pyexec_decode_vars(pyexec_kernel *k, PyObject *dict, const char *p, size_t n)
             goto error;
         }
         if (major != CBOR_TEXT || info == INDEFINITE || len > (uint64_t)(r.end - r.p)) {
-            fail(&r, "the encoding is malformed");
+            pyexec_decode_fail(&r, "the encoding is malformed");
             goto error;
         }
         name = (const char *)r.p;
@@ -331,7 +432,7 @@ pyexec_decode_vars(pyexec_kernel *k, PyObject *dict, const char *p, size_t n)
         key = PyUnicode_DecodeUTF8(name, (Py_ssize_t)name_len, NULL); /* new */
         if (key == NULL) {
             PyErr_Clear();
-            fail(&r, "its name is not valid UTF-8");
+            pyexec_decode_fail(&r, "its name is not valid UTF-8");
             goto error;
         }
         r.p += len;

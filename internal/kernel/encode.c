@@ -1,18 +1,29 @@
-/* encode.c: Python values to CBOR, through the concrete C API of the built-in types only: no method of a snippet's own
- * class is ever called, so nothing here can run Python code, raise from it, or find a container changed under it. */
+/* encode.c: Python values to CBOR, through the concrete C API of the built-in types: no method of a snippet's own class
+ * is ever called, so nothing here can run Python code, raise from it, or find a container changed under it. What is not
+ * of a built-in type is for object.c, which keeps to that. */
 #include "compat.h"
 
 #include "kernel.h"
 
 #include <string.h>
 
-static int
-fail(pyexec_writer *w, const char *reason, PyObject *v)
+int
+pyexec_encode_fail(pyexec_writer *w, const char *reason, PyObject *v)
 {
     PyErr_Clear();
     w->reason = reason;
     w->culprit = Py_TYPE(v);
     return -1;
+}
+
+bool
+pyexec_encode_fits(pyexec_writer *w, size_t n, PyObject *v)
+{
+    if (w->out->len > w->max_len || n > w->max_len - w->out->len) {
+        pyexec_encode_fail(w, "the result grew past its limit", v);
+        return false;
+    }
+    return true;
 }
 
 static int
@@ -34,21 +45,20 @@ encode_long(pyexec_writer *w, PyObject *v)
         magnitude = Py_NewRef(v);
     }
     if (magnitude == NULL) {
-        return fail(w, "out of memory", v);
+        return pyexec_encode_fail(w, "out of memory", v);
     }
     Py_ssize_t size = pyexec_long_nbytes(magnitude);
     if (size < 0) {
-        result = fail(w, "too large", v);
+        result = pyexec_encode_fail(w, "too large", v);
         goto done;
     }
-    if ((size_t)size > w->max_len - w->out->len) {
-        result = fail(w, "the result grew past its limit", v);
+    if (!pyexec_encode_fits(w, (size_t)size, v)) {
         goto done;
     }
     uint8_t stack[64];
     uint8_t *bytes = (size_t)size <= sizeof stack ? stack : PyMem_Malloc((size_t)size);
     if (bytes == NULL || pyexec_long_to_big_endian(magnitude, bytes, (size_t)size) < 0) {
-        result = fail(w, "out of memory", v);
+        result = pyexec_encode_fail(w, "out of memory", v);
     }
     else {
         uint8_t *p = bytes;
@@ -79,8 +89,8 @@ done:
     return result;
 }
 
-static void
-encode_double(pyexec_writer *w, double d)
+void
+pyexec_encode_double(pyexec_writer *w, double d)
 {
     uint8_t item[9] = {CBOR_FLOAT64};
     uint64_t bits = 0;
@@ -98,10 +108,10 @@ encode_str(pyexec_writer *w, PyObject *v)
     Py_ssize_t n = 0;
     const char *s = PyUnicode_AsUTF8AndSize(v, &n);
     if (s == NULL) {
-        return fail(w, "it holds a lone surrogate, which UTF-8 cannot carry", v);
+        return pyexec_encode_fail(w, "it holds a lone surrogate, which UTF-8 cannot carry", v);
     }
-    if ((size_t)n > w->max_len - w->out->len) {
-        return fail(w, "the result grew past its limit", v);
+    if (!pyexec_encode_fits(w, (size_t)n, v)) {
+        return -1;
     }
     pyexec_cbor_textn(w->out, s, (size_t)n);
     return 0;
@@ -110,17 +120,21 @@ encode_str(pyexec_writer *w, PyObject *v)
 static int
 encode_bytes(pyexec_writer *w, PyObject *v, const char *s, Py_ssize_t n)
 {
-    if ((size_t)n > w->max_len - w->out->len) {
-        return fail(w, "the result grew past its limit", v);
+    if (!pyexec_encode_fits(w, (size_t)n, v)) {
+        return -1;
     }
     pyexec_cbor_head(w->out, CBOR_BYTES, (uint64_t)n);
     pyexec_buf_put(w->out, s, (size_t)n);
     return 0;
 }
 
+/* An item takes a byte at least: that a list of very many does not fit is known at once. */
 static int
-encode_items(pyexec_writer *w, PyObject **items, Py_ssize_t n)
+encode_items(pyexec_writer *w, PyObject *v, PyObject **items, Py_ssize_t n)
 {
+    if (!pyexec_encode_fits(w, (size_t)n, v)) {
+        return -1;
+    }
     pyexec_cbor_head(w->out, CBOR_ARRAY, (uint64_t)n);
     for (Py_ssize_t i = 0; i < n; i++) {
         if (pyexec_encode(w, items[i]) < 0) {
@@ -135,6 +149,9 @@ encode_dict(pyexec_writer *w, PyObject *v)
 {
     PyObject *key = NULL, *value = NULL; /* borrowed */
     Py_ssize_t pos = 0;
+    if (!pyexec_encode_fits(w, 2 * (size_t)PyDict_GET_SIZE(v), v)) {
+        return -1;
+    }
     pyexec_cbor_head(w->out, CBOR_MAP, (uint64_t)PyDict_GET_SIZE(v));
     while (PyDict_Next(v, &pos, &key, &value)) {
         if (pyexec_encode(w, key) < 0 || pyexec_encode(w, value) < 0) {
@@ -149,9 +166,12 @@ encode_set(pyexec_writer *w, PyObject *v, uint64_t tag)
 {
     int result = 0;
     PyObject *item = NULL;
+    if (!pyexec_encode_fits(w, (size_t)PySet_GET_SIZE(v), v)) {
+        return -1;
+    }
     PyObject *it = PySet_Type.tp_iter(v); /* new; the built-in iterator, also for subclasses */
     if (it == NULL) {
-        return fail(w, "out of memory", v);
+        return pyexec_encode_fail(w, "out of memory", v);
     }
     pyexec_cbor_head(w->out, CBOR_TAG, tag);
     pyexec_cbor_head(w->out, CBOR_ARRAY, (uint64_t)PySet_GET_SIZE(v));
@@ -163,48 +183,28 @@ encode_set(pyexec_writer *w, PyObject *v, uint64_t tag)
     return result;
 }
 
-static int
-encode_container(pyexec_writer *w, PyObject *v)
-{
-    if (PyList_Check(v)) {
-        return encode_items(w, ((PyListObject *)v)->ob_item, PyList_GET_SIZE(v));
-    }
-    if (PyTuple_Check(v)) {
-        pyexec_cbor_head(w->out, CBOR_TAG, CBOR_TAG_TUPLE);
-        return encode_items(w, ((PyTupleObject *)v)->ob_item, PyTuple_GET_SIZE(v));
-    }
-    if (PyDict_Check(v)) {
-        return encode_dict(w, v);
-    }
-    if (PyAnySet_Check(v)) {
-        return encode_set(w, v, PyFrozenSet_Check(v) ? CBOR_TAG_FROZENSET : CBOR_TAG_SET);
-    }
-    return fail(w, "its type has no Go form", v);
-}
-
 int
-pyexec_encode(pyexec_writer *w, PyObject *v)
+pyexec_encode_builtin(pyexec_writer *w, PyObject *v)
 {
-    if (v == Py_None) {
-        pyexec_buf_byte(w->out, CBOR_NULL);
-        return 0;
-    }
-    if (PyBool_Check(v)) {
-        pyexec_buf_byte(w->out, v == Py_True ? CBOR_TRUE : CBOR_FALSE);
-        return 0;
-    }
-    if (w->out->failed || w->out->len + 9 > w->max_len) {
-        return fail(w, w->out->failed ? "out of memory" : "the result grew past its limit", v);
-    }
     if (PyLong_Check(v)) {
         return encode_long(w, v);
     }
     if (PyFloat_Check(v)) {
-        encode_double(w, PyFloat_AS_DOUBLE(v));
+        pyexec_encode_double(w, PyFloat_AS_DOUBLE(v));
         return 0;
     }
     if (PyUnicode_Check(v)) {
         return encode_str(w, v);
+    }
+    if (PyList_Check(v)) {
+        return encode_items(w, v, ((PyListObject *)v)->ob_item, PyList_GET_SIZE(v));
+    }
+    if (PyDict_Check(v)) {
+        return encode_dict(w, v);
+    }
+    if (PyTuple_Check(v)) {
+        pyexec_cbor_head(w->out, CBOR_TAG, CBOR_TAG_TUPLE);
+        return encode_items(w, v, ((PyTupleObject *)v)->ob_item, PyTuple_GET_SIZE(v));
     }
     if (PyBytes_Check(v)) {
         return encode_bytes(w, v, PyBytes_AS_STRING(v), PyBytes_GET_SIZE(v));
@@ -212,12 +212,46 @@ pyexec_encode(pyexec_writer *w, PyObject *v)
     if (PyByteArray_Check(v)) {
         return encode_bytes(w, v, PyByteArray_AS_STRING(v), PyByteArray_GET_SIZE(v));
     }
+    if (PyAnySet_Check(v)) {
+        return encode_set(w, v, PyFrozenSet_Check(v) ? CBOR_TAG_FROZENSET : CBOR_TAG_SET);
+    }
+    return pyexec_encode_fail(w, "its type has no Go form", v);
+}
+
+/* All there is to say of a value is said by comparing its type with a few addresses, for the types that are usual. */
+int
+pyexec_encode(pyexec_writer *w, PyObject *v)
+{
+    PyTypeObject *type = Py_TYPE(v);
+    if (v == Py_None) {
+        pyexec_buf_byte(w->out, CBOR_NULL);
+        return 0;
+    }
+    if (type == &PyBool_Type) {
+        pyexec_buf_byte(w->out, v == Py_True ? CBOR_TRUE : CBOR_FALSE);
+        return 0;
+    }
+    if (w->out->failed || w->out->len + 9 > w->max_len) {
+        return pyexec_encode_fail(w, w->out->failed ? "out of memory" : "the result grew past its limit", v);
+    }
+    if (type == &PyLong_Type) {
+        return encode_long(w, v);
+    }
+    if (type == &PyFloat_Type) {
+        pyexec_encode_double(w, PyFloat_AS_DOUBLE(v));
+        return 0;
+    }
+    if (type == &PyUnicode_Type) {
+        return encode_str(w, v);
+    }
 
     if (w->depth >= w->max_depth) {
-        return fail(w, "it is nested too deep, or contains itself", v);
+        return pyexec_encode_fail(w, "it is nested too deep, or contains itself", v);
     }
     w->depth++;
-    int result = encode_container(w, v);
+    bool usual = type == &PyList_Type || type == &PyDict_Type || type == &PyTuple_Type || type == &PyBytes_Type ||
+                 type == &PySet_Type;
+    int result = usual ? pyexec_encode_builtin(w, v) : pyexec_encode_object(w, v);
     w->depth--;
     return result;
 }

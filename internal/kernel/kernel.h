@@ -4,6 +4,7 @@
  * A run:  run.c drives it: attach.c takes the GIL, code.c finds or compiles the code, decode.c builds the inputs,
  *         output.c catches stdout and stderr, encode.c and errors.c write what came of it, reset.c puts back what
  *         the snippet had changed.
+ * values.h, which is a part of this, has what concerns values on their way.
  * Ownership words: "new" is a reference the receiver must release, "borrowed" one it must not, "stolen" one that the
  * callee takes over. Functions of the second part are called with the GIL held unless they say "GIL not held". */
 #ifndef PYEXEC_KERNEL_H
@@ -182,9 +183,6 @@ pyexec_buf_clear(pyexec_buf *b)
 enum { CBOR_UINT = 0, CBOR_NEGATIVE = 1, CBOR_BYTES = 2, CBOR_TEXT = 3, CBOR_ARRAY = 4, CBOR_MAP = 5, CBOR_TAG = 6 };
 enum { CBOR_FALSE = 0xf4, CBOR_TRUE = 0xf5, CBOR_NULL = 0xf6, CBOR_FLOAT16 = 0xf9, CBOR_FLOAT32 = 0xfa,
        CBOR_FLOAT64 = 0xfb, CBOR_OPEN_MAP = 0xbf, CBOR_OPEN_ARRAY = 0x9f, CBOR_BREAK = 0xff };
-enum { CBOR_TAG_BIG = 2, CBOR_TAG_NEGATIVE_BIG = 3, CBOR_TAG_SET = 258,
-       /* of pyexec's own, from the range that RFC 8949 section 9.2 leaves to first come, first served */
-       CBOR_TAG_TUPLE = 60901, CBOR_TAG_FROZENSET = 60902 };
 void pyexec_cbor_long_head(pyexec_buf *b, int major, uint64_t n);
 static inline void
 pyexec_cbor_head(pyexec_buf *b, int major, uint64_t n)
@@ -222,27 +220,7 @@ void pyexec_let_others_run(pyexec_kernel *k);      /* gives up the GIL for a mil
 void pyexec_clear_thread_states(pyexec_kernel *k); /* all but the current one: their threads make new ones */
 void pyexec_drop_thread_states(pyexec_kernel *k);  /* all but the current one, before Py_FinalizeEx */
 
-/* decode.c: CBOR to Python. */
-typedef struct {
-    const uint8_t *p, *end;
-    uint32_t depth, max_depth;
-    const char *reason; /* why it failed, if no Python exception is set */
-} pyexec_reader;
-
-PyObject *pyexec_decode(pyexec_reader *r);                                /* new, or NULL */
-bool pyexec_decode_head(pyexec_reader *r, int *major, uint8_t *info, uint64_t *n);
-int pyexec_decode_vars(pyexec_kernel *k, PyObject *dict, const char *p, size_t n); /* -1: k->buf holds the error */
-
-/* encode.c: Python to CBOR. Runs no Python code. */
-typedef struct {
-    pyexec_buf *out;
-    uint32_t depth, max_depth;
-    size_t max_len;
-    const char *reason;    /* why it failed */
-    PyTypeObject *culprit; /* borrowed: the type that has no form */
-} pyexec_writer;
-
-int pyexec_encode(pyexec_writer *w, PyObject *v);
+#include "values.h"
 
 /* code.c: compiled snippets, found by their source. */
 typedef struct pyexec_code {
@@ -768,6 +746,7 @@ struct pyexec_kernel {
     pyexec_objects objects;
     pyexec_undos undos;
     PyObject *str_module, *type_dict; /* owned: "__module__", and what is in type.__dict__ */
+    pyexec_known known;
     pyexec_settings settings;
     PyObject *line_cache; /* linecache.cache, once there is one; owned */
     size_t line_cache_watch;
@@ -789,6 +768,8 @@ struct pyexec_kernel {
     /* What it was given is of the types that decode.c makes of Go's plain data. To be set to false where an input is
      * made that confined code could do more with: an object of a class made in Python, or a function of the host's. */
     bool inputs_plain;
+    size_t wasted;          /* bytes encoded of variables that turned out to be too large */
+    char need[96];          /* which module an input needs */
     pyexec_buf buf, skipped, changes;
     pyexec_capture out, err, trace;
     pyexec_host host;

@@ -164,8 +164,11 @@ prepare(pyexec_kernel *k, pyexec_failure *f)
         return -1;
     }
     if (pyexec_touch_init(k) < 0 || pyexec_guard_init(k) < 0 || pyexec_output_install(k) < 0 ||
-        pyexec_stream_install(k) < 0 || pyexec_host_install(k) < 0 || pyexec_confine_init(k) < 0 || preload(k, f) < 0 ||
-        pyexec_gc_init(k) < 0) {
+        pyexec_stream_install(k) < 0 || pyexec_host_install(k) < 0 || pyexec_confine_init(k) < 0 || preload(k, f) < 0) {
+        return -1;
+    }
+    pyexec_known_renew(k);
+    if (pyexec_gc_init(k) < 0) {
         return -1;
     }
     return pyexec_reset_init(k);
@@ -186,6 +189,7 @@ release(pyexec_kernel *k)
     pyexec_reset_clear(k);
     pyexec_confine_clear(k);
     pyexec_host_release(k);
+    pyexec_known_clear(k);
     k->graveyard = NULL; /* leaked on purpose */
     for (size_t i = 0; i < sizeof held / sizeof *held; i++) {
         Py_CLEAR(*held[i]);

@@ -43,6 +43,15 @@ pyexec_reset_before(pyexec_kernel *k)
     }
 }
 
+static void
+settled(pyexec_kernel *k)
+{
+    pyexec_modules_import_again(k);
+    if (k->known.stale) {
+        pyexec_known_renew(k);
+    }
+}
+
 /* Releasing what a snippet had put somewhere can run its finalizers, which can change things again: so rows are looked
  * at until a whole round finds nothing, and a snippet that always finds something taints the interpreter. */
 void
@@ -51,7 +60,7 @@ pyexec_reset_after(pyexec_kernel *k)
     const pyexec_row *last = NULL;
     for (int round = 0; round < ROUNDS; round++) {
         if (pyexec_watch_quiet(k)) {
-            pyexec_modules_import_again(k);
+            settled(k);
             return;
         }
         last = NULL;
@@ -71,7 +80,7 @@ pyexec_reset_after(pyexec_kernel *k)
         pyexec_watch_accept(k);
         if (last == NULL && !k->gc_unsettled) {
             k->burying = false;
-            pyexec_modules_import_again(k);
+            settled(k);
             return;
         }
         pyexec_gc_collect(k); /* what only the changed state had kept alive */

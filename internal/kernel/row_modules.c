@@ -206,7 +206,11 @@ find_and_load(PyObject *self, PyObject *const *args, Py_ssize_t n)
     }
     pyexec_modules *m = &k->modules;
     if (m->depth > 0 || n < 1) {
-        return PyObject_Vectorcall(m->find_and_load, args, (size_t)n, NULL);
+        PyObject *inner = PyObject_Vectorcall(m->find_and_load, args, (size_t)n, NULL); /* new */
+        if (inner != NULL && n > 0) {
+            pyexec_known_imported(k, args[0]);
+        }
+        return inner;
     }
     PyObject *before = PyDict_Copy(m->table); /* new */
     if (before == NULL) {
@@ -218,6 +222,9 @@ find_and_load(PyObject *self, PyObject *const *args, Py_ssize_t n)
     m->depth++;
     PyObject *module = PyObject_Vectorcall(m->find_and_load, args, (size_t)n, NULL); /* new */
     m->depth--;
+    if (module != NULL) {
+        pyexec_known_imported(k, args[0]);
+    }
     PyObject *exc = pyexec_take_exception(); /* new */
     import_ended(k, args[0], clean, k->natives != natives || pyexec_is_unsound_builtin(args[0]), before);
     if (collects) {

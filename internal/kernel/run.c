@@ -40,12 +40,17 @@ skip(pyexec_kernel *k, PyObject *name, PyTypeObject *type, const char *reason)
 static void
 put_value(pyexec_kernel *k, PyObject *name, PyObject *v)
 {
-    pyexec_writer w = {.out = &k->buf, .max_depth = k->config.max_depth, .max_len = (size_t)k->config.max_result};
+    pyexec_writer w = {
+        .out = &k->buf, .max_depth = k->config.max_depth, .max_len = (size_t)k->config.max_result, .k = k};
     size_t start = k->buf.len;
+    if (k->wasted > w.max_len) { /* many variables, none of which fits, are not to take the time of many results */
+        w.max_len = Py_MIN(w.max_len, start + 4096);
+    }
     if (name != NULL) {
         pyexec_cbor_str(&k->buf, name);
     }
     if (pyexec_encode(&w, v) < 0) {
+        k->wasted += k->buf.len - start;
         k->buf.len = start;
         skip(k, name, w.culprit, w.reason);
     }
@@ -203,7 +208,7 @@ run(pyexec_kernel *k, const call *c, const pyexec_code *code, sections *at)
         status = PYEXEC_BAD_INPUT;
         goto done;
     }
-    if (k->confine.skip && !k->inputs_plain) {
+    if (!k->inputs_plain && (k->confine.skip || code->computes) && (c->flags & PYEXEC_RESET) != 0) {
         k->confine.skip = false;
         pyexec_reset_before(k);
     }
@@ -306,6 +311,7 @@ begin(pyexec_kernel *k)
     k->confine.skip = false;
     k->taint[0] = '\0';
     k->reply.flags = 0;
+    k->wasted = 0;
 }
 
 static void __attribute__((noinline))
@@ -373,6 +379,8 @@ pyexec_run(pyexec_kernel *k, uint32_t flags, uint64_t hash, const char *name, si
         }
         k->running = code;
         k->reply.status = run(k, &c, code, &at);
+        look = look || !k->inputs_plain;
+        reset = look && (flags & PYEXEC_RESET) != 0;
     }
     at.error_end = k->buf.len;
     if (__builtin_expect(!look && k->err.buf.len != 0, 0)) { /* a warning, which Python code has shown */

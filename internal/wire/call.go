@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 )
@@ -53,15 +55,28 @@ func ReadCall(b []byte) (Call, error) {
 // HasField reports whether Into finds a field for name in a struct of type t.
 func HasField(t reflect.Type, name string) bool {
 	fields := fieldsOf(t)
-	if _, ok := fields[name]; ok {
+	if _, ok := fields.byName[name]; ok {
 		return true
 	}
-	_, ok := fields[strings.ToLower(name)]
+	_, ok := fields.byName[strings.ToLower(name)]
 	return ok
 }
 
-// AppendValue appends one value.
-func AppendValue(b []byte, v any, maxDepth int) ([]byte, error) { return appendValue(b, v, maxDepth) }
+// AppendValue appends one value, of at most maxLen bytes.
+func AppendValue(b []byte, v any, maxDepth, maxLen int) ([]byte, error) {
+	e := encoder{maxLen: len(b) + maxLen}
+	b, err := e.value(b, v, maxDepth)
+	if p, ok := err.(*partError); ok { //nolint:errorlint // never wrapped
+		if p.path != "" && !errors.Is(p.err, ErrTooLong) {
+			return nil, fmt.Errorf("%s: %w", p.path, p.err)
+		}
+		err = p.err
+	}
+	if err == nil && len(b) > e.maxLen {
+		err = ErrTooLong
+	}
+	return b, err
+}
 
 // AppendFailure appends what a kernel makes an exception of: an error's number, its Go type and its message.
 func AppendFailure(b []byte, id uint64, goType, message string) []byte {

@@ -234,14 +234,69 @@ func (r *reader) dict(info byte, n uint64) (Dict, error) {
 }
 
 func (r *reader) tagged(tag uint64) (any, error) {
-	if tag == tagBig || tag == tagNegativeBig {
-		return r.big(tag == tagNegativeBig)
-	}
 	if r.depth >= maxDepth {
 		return nil, ErrTooDeep
 	}
 	r.depth++
 	defer func() { r.depth-- }()
+	switch tag {
+	case tagBig, tagNegativeBig:
+		return r.big(tag == tagNegativeBig)
+	case tagDecimal:
+		return r.decimal()
+	case tagRational:
+		return r.rational()
+	case tagComplex:
+		return r.complex()
+	case tagUUID:
+		return r.uuid()
+	case tagPath:
+		s, err := r.text()
+		return Path(s), err
+	case tagDateTime:
+		return r.dateTime()
+	case tagDate:
+		return r.date()
+	case tagTime:
+		return r.timeOfDay()
+	case tagDelta:
+		return r.delta()
+	case tagTuple, tagSet, tagFrozenSet:
+		return r.taggedList(tag)
+	case tagRecord:
+		return r.record()
+	}
+	return r.taggedArray(tag)
+}
+
+func (r *reader) taggedArray(tag uint64) (any, error) {
+	switch tag {
+	case tagShaped:
+		return r.shaped()
+	case tagInstants, tagDeltas:
+		return r.numpyTimes(tag, false)
+	case tagUTC:
+		major, _, n, err := r.head()
+		if err != nil || major != majorTag || n != tagInstants {
+			return nil, ErrMalformed
+		}
+		return r.numpyTimes(tagInstants, true)
+	case tagSeries:
+		return r.series()
+	case tagFrame:
+		return r.frame()
+	case tagCategories:
+		return r.categories()
+	case tagMasked:
+		return r.masked()
+	}
+	if isTyped(tag) {
+		return r.typedArray(tag)
+	}
+	return nil, ErrMalformed
+}
+
+func (r *reader) taggedList(tag uint64) (any, error) {
 	major, info, n, err := r.head()
 	if err != nil {
 		return nil, err
@@ -258,10 +313,20 @@ func (r *reader) tagged(tag uint64) (any, error) {
 		return Tuple(list), nil
 	case tagSet:
 		return Set(list), nil
-	case tagFrozenSet:
-		return FrozenSet(list), nil
 	}
-	return nil, ErrMalformed
+	return FrozenSet(list), nil
+}
+
+// record is a namedtuple: its items by name.
+func (r *reader) record() (any, error) {
+	major, info, n, err := r.head()
+	if err != nil {
+		return nil, err
+	}
+	if major != majorMap {
+		return nil, ErrMalformed
+	}
+	return r.mapping(info, n)
 }
 
 func (r *reader) big(negative bool) (*big.Int, error) {

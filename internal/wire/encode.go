@@ -1,52 +1,74 @@
 package wire
 
 import (
+	"encoding"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
 	"math/big"
 	"reflect"
-
-	"github.com/fxamacker/cbor/v2"
+	"time"
 )
 
 // ErrTooDeep says that a value is nested deeper than the limit, or contains itself.
 var ErrTooDeep = errors.New("nested too deep, or contains itself")
 
-// An InputError names the variable that has no Python form.
+// ErrTooLong says that the encoding is longer than the limit.
+var ErrTooLong = errors.New("too large")
+
+// An InputError names the variable that has no Python form, and where in it.
 type InputError struct {
-	Name string
-	Err  error
+	Name, Path string // Path is empty, or as in [3].price
+	Err        error
 }
 
-func (e *InputError) Error() string { return fmt.Sprintf("variable %q: %v", e.Name, e.Err) }
+func (e *InputError) Error() string { return fmt.Sprintf("variable %q%s: %v", e.Name, e.Path, e.Err) }
 func (e *InputError) Unwrap() error { return e.Err }
 
-// mode encodes what the fast paths below do not: structs by their cbor or json tags, typed maps and slices, pointers.
-// Times get their tag, so that the kernel sees a time and not a number.
-var mode = must(cbor.EncOptions{
-	BigIntConvert: cbor.BigIntConvertShortest,
-	Time:          cbor.TimeRFC3339Nano,
-	TimeTag:       cbor.EncTagRequired,
-}.UserBufferEncMode())
-
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err) // options that are constants of this package contradict each other
-	}
-	return v
+// partError is an error in a part of a value; parts add their own path on the way out.
+type partError struct {
+	path string
+	err  error
 }
 
-// AppendVars appends variables as one CBOR map.
-func AppendVars(b []byte, vars map[string]any, maxDepth int) ([]byte, error) {
+func (e *partError) Error() string { return e.path + ": " + e.err.Error() }
+func (e *partError) Unwrap() error { return e.err }
+
+func within(path string, err error) error {
+	if p, ok := err.(*partError); ok { //nolint:errorlint // never wrapped
+		p.path = path + p.path
+		return p
+	}
+	return &partError{path, err}
+}
+
+// encoder bounds what it writes: a small value that is shared very often can be endless written out.
+type encoder struct {
+	maxLen int
+	own    bool // the bytes are for this package's decoder, not for Python: times may be finer and years farther
+}
+
+// AppendVars appends variables as one CBOR map of at most maxLen bytes.
+func AppendVars(b []byte, vars map[string]any, maxDepth, maxLen int) ([]byte, error) {
+	e := encoder{maxLen: maxLen}
 	b = appendHead(b, majorMap, uint64(len(vars)))
 	var err error
 	for name, v := range vars {
 		b = appendText(b, name)
-		if b, err = appendValue(b, v, maxDepth); err != nil {
-			return nil, &InputError{Name: name, Err: err}
+		if b, err = e.value(b, v, maxDepth); err != nil {
+			path := ""
+			if p, ok := err.(*partError); ok { //nolint:errorlint // never wrapped
+				path, err = p.path, p.err
+			}
+			if errors.Is(err, ErrTooLong) {
+				return nil, ErrTooLong
+			}
+			return nil, &InputError{Name: name, Path: path, Err: err}
 		}
+	}
+	if len(b) > maxLen {
+		return nil, ErrTooLong
 	}
 	return b, nil
 }
@@ -60,16 +82,13 @@ func AppendNames(b []byte, names []string) []byte {
 	return b
 }
 
-// appendValue encodes v. The types that user code passes most often need no reflection.
-func appendValue(b []byte, v any, depth int) ([]byte, error) {
+// value encodes v. The types that user code passes most often need no reflection.
+func (e *encoder) value(b []byte, v any, depth int) ([]byte, error) {
 	switch v := v.(type) {
 	case nil:
 		return append(b, simpleNull), nil
 	case bool:
-		if v {
-			return append(b, simpleTrue), nil
-		}
-		return append(b, simpleFalse), nil
+		return appendBool(b, v), nil
 	case int:
 		return appendInt(b, int64(v)), nil
 	case int64:
@@ -95,17 +114,9 @@ func appendValue(b []byte, v any, depth int) ([]byte, error) {
 	depth--
 	switch v := v.(type) {
 	case map[string]any:
-		return appendStringMap(b, v, depth)
+		return e.stringMap(b, v, depth)
 	case []any:
-		return appendList(b, v, depth)
-	case Tuple:
-		return appendTagged(b, tagTuple, v, depth)
-	case Set:
-		return appendTagged(b, tagSet, v, depth)
-	case FrozenSet:
-		return appendTagged(b, tagFrozenSet, v, depth)
-	case Dict:
-		return appendDict(b, v, depth)
+		return e.list(b, v, depth)
 	case []float64:
 		return appendSlice(b, v, appendFloat), nil
 	case []int:
@@ -115,7 +126,78 @@ func appendValue(b []byte, v any, depth int) ([]byte, error) {
 	case []string:
 		return appendSlice(b, v, appendText), nil
 	}
-	return appendOther(b, v, depth)
+	if b, ok, err := e.known(b, v, depth); ok {
+		return b, err
+	}
+	return e.reflect(b, reflect.ValueOf(v), depth)
+}
+
+// known encodes the types that have a form of their own, whatever their kind; ok is false if v is of none.
+func (e *encoder) known(b []byte, v any, depth int) (_ []byte, ok bool, err error) {
+	switch v := v.(type) {
+	case Tuple:
+		b, err = e.tagged(b, tagTuple, v, depth)
+	case Set:
+		b, err = e.tagged(b, tagSet, v, depth)
+	case FrozenSet:
+		b, err = e.tagged(b, tagFrozenSet, v, depth)
+	case Dict:
+		b, err = e.dict(b, v, depth)
+	case time.Time:
+		b, err = e.time(b, v)
+	case time.Duration:
+		b, err = e.duration(b, v)
+	case Date:
+		b, err = e.date(b, v)
+	case TimeOfDay:
+		b, err = e.timeOfDay(b, v)
+	case DateTime:
+		b, err = e.dateTime(b, v, zone{naive: true})
+	case TimeDelta:
+		b = appendDelta(b, v)
+	case Decimal:
+		b, err = appendDecimal(b, v)
+	case *big.Int:
+		if v == nil {
+			return append(b, simpleNull), true, nil
+		}
+		b = appendBig(b, v)
+	case *big.Rat:
+		if v == nil {
+			return append(b, simpleNull), true, nil
+		}
+		b = appendRat(b, v)
+	case big.Int:
+		b = appendBig(b, &v)
+	case big.Rat:
+		b = appendRat(b, &v)
+	case UUID:
+		b = append(appendHead(appendHead(b, majorTag, tagUUID), majorBytes, 16), v[:]...)
+	case Path:
+		b = appendText(appendHead(b, majorTag, tagPath), string(v))
+	case Array:
+		b, err = e.array(b, v, depth)
+	case MemoryView:
+		b, err = e.memoryView(b, v, depth)
+	case Series, DataFrame:
+		err = errors.New("pandas objects come out, but do not go in: pass the columns, as slices or pyexec.Arrays")
+	case encoding.TextMarshaler:
+		b, err = e.text(b, v)
+	default:
+		return b, false, nil
+	}
+	return b, true, err
+}
+
+func (e *encoder) text(b []byte, v encoding.TextMarshaler) ([]byte, error) {
+	if r := reflect.ValueOf(v); r.Kind() == reflect.Pointer && r.IsNil() {
+		return append(b, simpleNull), nil
+	}
+	text, err := v.MarshalText()
+	if err != nil {
+		return nil, fmt.Errorf("MarshalText of %T: %w", v, err)
+	}
+	return appendText(b, string(text)), nil
 }
 
 func appendHead(b []byte, major byte, n uint64) []byte {
@@ -131,6 +213,13 @@ func appendHead(b []byte, major byte, n uint64) []byte {
 		return binary.BigEndian.AppendUint32(append(b, major|26), uint32(n))
 	}
 	return binary.BigEndian.AppendUint64(append(b, major|27), n)
+}
+
+func appendBool(b []byte, v bool) []byte {
+	if v {
+		return append(b, simpleTrue)
+	}
+	return append(b, simpleFalse)
 }
 
 func appendInt(b []byte, n int64) []byte {
@@ -159,137 +248,74 @@ func appendSlice[T any](b []byte, v []T, item func([]byte, T) []byte) []byte {
 	return b
 }
 
-func appendList(b []byte, v []any, depth int) ([]byte, error) {
+func (e *encoder) list(b []byte, v []any, depth int) ([]byte, error) {
 	if v == nil {
 		return append(b, simpleNull), nil
 	}
 	b = appendHead(b, majorArray, uint64(len(v)))
 	var err error
-	for _, x := range v {
-		if b, err = appendValue(b, x, depth); err != nil {
-			return nil, err
+	for i, x := range v {
+		if len(b) > e.maxLen {
+			return nil, ErrTooLong
+		}
+		if b, err = e.value(b, x, depth); err != nil {
+			return nil, within(fmt.Sprintf("[%d]", i), err)
 		}
 	}
 	return b, nil
 }
 
-// appendTagged encodes the types that are empty, not None, when they are nil.
-func appendTagged(b []byte, tag uint64, v []any, depth int) ([]byte, error) {
+// tagged encodes the types that are empty, not None, when they are nil.
+func (e *encoder) tagged(b []byte, tag uint64, v []any, depth int) ([]byte, error) {
 	b = appendHead(b, majorTag, tag)
 	if v == nil {
 		v = []any{}
 	}
-	return appendList(b, v, depth)
+	return e.list(b, v, depth)
 }
 
-func appendStringMap(b []byte, v map[string]any, depth int) ([]byte, error) {
+func (e *encoder) stringMap(b []byte, v map[string]any, depth int) ([]byte, error) {
 	if v == nil {
 		return append(b, simpleNull), nil
 	}
 	b = appendHead(b, majorMap, uint64(len(v)))
 	var err error
 	for key, x := range v {
+		if len(b) > e.maxLen {
+			return nil, ErrTooLong
+		}
 		b = appendText(b, key)
-		if b, err = appendValue(b, x, depth); err != nil {
-			return nil, err
+		if b, err = e.value(b, x, depth); err != nil {
+			return nil, within("."+key, err)
 		}
 	}
 	return b, nil
 }
 
-func appendDict(b []byte, v Dict, depth int) ([]byte, error) {
+func (e *encoder) dict(b []byte, v Dict, depth int) ([]byte, error) {
 	b = appendHead(b, majorMap, uint64(len(v)))
 	var err error
 	for _, it := range v {
-		if b, err = appendValue(b, it.Key, depth); err != nil {
-			return nil, err
+		if len(b) > e.maxLen {
+			return nil, ErrTooLong
 		}
-		if b, err = appendValue(b, it.Value, depth); err != nil {
-			return nil, err
+		if b, err = e.value(b, it.Key, depth); err != nil {
+			return nil, within(keyPath(it.Key), err)
+		}
+		if b, err = e.value(b, it.Value, depth); err != nil {
+			return nil, within(keyPath(it.Key), err)
 		}
 	}
 	return b, nil
 }
 
-// appendOther leaves everything else to the CBOR library, once it is known to end: the library follows a value that
-// contains itself until the stack overflows, which nothing can recover from.
-func appendOther(b []byte, v any, depth int) ([]byte, error) {
-	if err := checkDepth(reflect.ValueOf(v), depth); err != nil {
-		return nil, err
+// keyPath is how a key shows in a path: .price, [3].
+func keyPath(key any) string {
+	switch key := key.(type) {
+	case string:
+		return "." + key
+	case int, int64, bool, float64, Decimal, Path, UUID, Date, DateTime, TimeOfDay:
+		return fmt.Sprintf("[%v]", key)
 	}
-	part, err := mode.Marshal(v)
-	if err != nil {
-		return nil, err
-	}
-	return append(b, part...), nil
+	return fmt.Sprintf("[%T]", key)
 }
-
-var bigInt = reflect.TypeFor[big.Int]()
-
-func checkDepth(v reflect.Value, depth int) error {
-	switch v.Kind() {
-	case reflect.Pointer, reflect.Interface, reflect.Map, reflect.Slice, reflect.Array, reflect.Struct:
-	default:
-		return nil
-	}
-	if depth <= 0 {
-		return ErrTooDeep
-	}
-	switch v.Kind() {
-	case reflect.Pointer, reflect.Interface:
-		if !v.IsNil() {
-			return checkDepth(v.Elem(), depth-1)
-		}
-	case reflect.Map:
-		for it := v.MapRange(); it.Next(); {
-			if err := checkDepth(it.Value(), depth-1); err != nil {
-				return err
-			}
-		}
-	case reflect.Slice, reflect.Array:
-		if isFlat(v.Type().Elem()) {
-			return nil
-		}
-		for i := range v.Len() {
-			if err := checkDepth(v.Index(i), depth-1); err != nil {
-				return err
-			}
-		}
-	case reflect.Struct:
-		if v.Type() == bigInt {
-			return nil
-		}
-		for i := range v.NumField() {
-			if err := checkDepth(v.Field(i), depth-1); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// isFlat reports that values of t hold no other values.
-func isFlat(t reflect.Type) bool {
-	switch t.Kind() {
-	case reflect.Pointer, reflect.Interface, reflect.Map, reflect.Slice, reflect.Array, reflect.Struct:
-		return false
-	}
-	return true
-}
-
-// MarshalCBOR makes the CBOR library encode a Tuple inside a struct or typed slice as one.
-func (t Tuple) MarshalCBOR() ([]byte, error) { return appendTagged(nil, tagTuple, t, nestedDepth) }
-
-// MarshalCBOR makes the CBOR library encode a Set inside a struct or typed slice as one.
-func (s Set) MarshalCBOR() ([]byte, error) { return appendTagged(nil, tagSet, s, nestedDepth) }
-
-// MarshalCBOR makes the CBOR library encode a FrozenSet inside a struct or typed slice as one.
-func (s FrozenSet) MarshalCBOR() ([]byte, error) {
-	return appendTagged(nil, tagFrozenSet, s, nestedDepth)
-}
-
-// MarshalCBOR makes the CBOR library encode a Dict inside a struct or typed slice as one.
-func (d Dict) MarshalCBOR() ([]byte, error) { return appendDict(nil, d, nestedDepth) }
-
-// nestedDepth is enough for whatever checkDepth has let through.
-const nestedDepth = 10_000

@@ -3,12 +3,10 @@ package wire
 import (
 	"encoding"
 	"fmt"
-	"math"
 	"math/big"
 	"reflect"
 	"strconv"
 	"strings"
-	"sync"
 )
 
 // A DecodeError says where a Python value does not fit the Go value it was to be decoded into.
@@ -38,13 +36,26 @@ func Into(b []byte, path string, target any) error {
 	return d.into(v.Elem())
 }
 
+// VarsInto decodes a sequence of names and values into the struct or map that target points to.
+func VarsInto(b []byte, target any) error {
+	v := reflect.ValueOf(target)
+	if v.Kind() != reflect.Pointer || v.IsNil() || (v.Elem().Kind() != reflect.Struct && v.Elem().Kind() != reflect.Map) ||
+		isScalar(v.Elem().Type()) {
+		return fmt.Errorf("decode variables into %T: the target must be a non-nil pointer to a struct or a map", target)
+	}
+	open := append(append([]byte{majorMap<<5 | indefinite}, b...), breakByte)
+	d := decoder{reader: reader{b: open}}
+	return d.into(v.Elem())
+}
+
 type decoder struct {
 	reader
 	path []byte
 }
 
 func (d *decoder) fail(got string, v reflect.Value, why string) error {
-	return &DecodeError{Path: string(d.path), Got: got, Into: v.Type(), Why: why}
+	path := strings.TrimPrefix(string(d.path), ".") // of variables
+	return &DecodeError{Path: path, Got: got, Into: v.Type(), Why: why}
 }
 
 // within decodes a part whose path is suffix longer.
@@ -59,6 +70,8 @@ func (d *decoder) within(suffix string, v reflect.Value) error {
 var (
 	typeAny       = reflect.TypeFor[any]()
 	typeBytes     = reflect.TypeFor[[]byte]()
+	bigInt        = reflect.TypeFor[big.Int]()
+	bigRat        = reflect.TypeFor[big.Rat]()
 	typeDict      = reflect.TypeFor[Dict]()
 	typeTuple     = reflect.TypeFor[Tuple]()
 	typeSet       = reflect.TypeFor[Set]()
@@ -117,73 +130,6 @@ func setAny(v reflect.Value, x any) {
 		return
 	}
 	v.Set(reflect.ValueOf(x))
-}
-
-func (d *decoder) integer(v reflect.Value, negative bool, n uint64) error {
-	if v.Type() != bigInt && n <= math.MaxInt64 {
-		i := int64(n)
-		if negative {
-			i = -1 - i
-		}
-		switch v.Kind() {
-		case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-			if v.OverflowInt(i) {
-				return d.fail("int", v, strconv.FormatInt(i, 10)+" is out of its range")
-			}
-			v.SetInt(i)
-			return nil
-		case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-			if i < 0 || v.OverflowUint(uint64(i)) {
-				return d.fail("int", v, strconv.FormatInt(i, 10)+" is out of its range")
-			}
-			v.SetUint(uint64(i))
-			return nil
-		case reflect.Float32, reflect.Float64:
-			if int64(float64(i)) != i || float64(i) == math.MaxInt64 {
-				return d.fail("int", v, strconv.FormatInt(i, 10)+" has more digits than it keeps")
-			}
-			v.SetFloat(float64(i))
-			return nil
-		}
-		return d.fail("int", v, "")
-	}
-	x := new(big.Int).SetUint64(n)
-	if negative {
-		x.Not(x)
-	}
-	return d.bigInto(v, x)
-}
-
-func (d *decoder) bigInto(v reflect.Value, x *big.Int) error {
-	switch v.Kind() {
-	case reflect.Struct:
-		if v.Type() == bigInt {
-			v.Addr().Interface().(*big.Int).Set(x)
-			return nil
-		}
-	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		if x.IsUint64() && !v.OverflowUint(x.Uint64()) {
-			v.SetUint(x.Uint64())
-			return nil
-		}
-		return d.fail("int", v, short(x)+" is out of its range")
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		return d.fail("int", v, short(x)+" is out of its range")
-	case reflect.Float32, reflect.Float64:
-		if f, accuracy := new(big.Float).SetInt(x).Float64(); accuracy == big.Exact && !v.OverflowFloat(f) {
-			v.SetFloat(f)
-			return nil
-		}
-		return d.fail("int", v, short(x)+" has more digits than it keeps")
-	}
-	return d.fail("int", v, "")
-}
-
-func short(x *big.Int) string {
-	if x.BitLen() > 256 {
-		return fmt.Sprintf("a number of %d bits", x.BitLen())
-	}
-	return x.String()
 }
 
 func (d *decoder) byteString(v reflect.Value, info byte, n uint64) error {
@@ -262,7 +208,7 @@ func (d *decoder) mappingInto(v reflect.Value, info byte, n uint64) error {
 		return err
 	case v.Kind() == reflect.Map:
 		return d.mapInto(v, info, n)
-	case v.Kind() == reflect.Struct && v.Type() != bigInt:
+	case v.Kind() == reflect.Struct && !isScalar(v.Type()):
 		return d.structInto(v, info, n)
 	}
 	return d.fail("dict", v, "")
@@ -277,10 +223,7 @@ func (d *decoder) mapInto(v reflect.Value, info byte, n uint64) error {
 		if err != nil {
 			return err
 		}
-		suffix := fmt.Sprintf("[%v]", name)
-		if s, ok := name.(string); ok {
-			suffix = "." + s
-		}
+		suffix := keyPath(name)
 		key, value := reflect.New(t.Key()).Elem(), reflect.New(t.Elem()).Elem()
 		if err := d.within(suffix, key); err != nil {
 			return err
@@ -310,16 +253,16 @@ func (d *decoder) structInto(v reflect.Value, info byte, n uint64) error {
 		if err != nil {
 			return err
 		}
-		index, ok := fields[name]
+		to, ok := fields.byName[name]
 		if !ok {
-			index, ok = fields[strings.ToLower(name)]
+			to, ok = fields.byName[strings.ToLower(name)]
 		}
 		if !ok {
 			_, err := d.skip()
 			return err
 		}
 		f := v
-		for _, i := range index {
+		for _, i := range to.index {
 			if f.Kind() == reflect.Pointer {
 				if f.IsNil() {
 					f.Set(reflect.New(f.Type().Elem()))
@@ -330,98 +273,6 @@ func (d *decoder) structInto(v reflect.Value, info byte, n uint64) error {
 		}
 		return d.within("."+name, f)
 	})
-}
-
-var fieldCache sync.Map // reflect.Type -> map[string][]int
-
-// fieldsOf is the fields of a struct by the name in their cbor tag, else json tag, else their own; lower-cased names
-// stand in where they are not taken.
-func fieldsOf(t reflect.Type) map[string][]int {
-	if m, ok := fieldCache.Load(t); ok {
-		return m.(map[string][]int)
-	}
-	m := map[string][]int{}
-	for _, f := range reflect.VisibleFields(t) {
-		if !f.IsExported() || hiddenByPointer(t, f.Index) {
-			continue
-		}
-		name, tagged := tagName(f)
-		if name == "-" || (f.Anonymous && !tagged && indirect(f.Type).Kind() == reflect.Struct) {
-			continue
-		}
-		if old, taken := m[name]; !taken || len(old) > len(f.Index) {
-			m[name] = f.Index
-		}
-	}
-	lower := map[string][]int{}
-	for name, index := range m {
-		lower[strings.ToLower(name)] = index
-	}
-	for name, index := range lower {
-		if _, taken := m[name]; !taken {
-			m[name] = index
-		}
-	}
-	fieldCache.Store(t, m)
-	return m
-}
-
-// hiddenByPointer reports that a field is reached through an embedded pointer to an unexported struct, which reflection
-// cannot allocate.
-func hiddenByPointer(t reflect.Type, index []int) bool {
-	for _, i := range index[:len(index)-1] {
-		f := indirect(t).Field(i)
-		if f.Type.Kind() == reflect.Pointer && !f.IsExported() {
-			return true
-		}
-		t = f.Type
-	}
-	return false
-}
-
-func indirect(t reflect.Type) reflect.Type {
-	if t.Kind() == reflect.Pointer {
-		return t.Elem()
-	}
-	return t
-}
-
-func tagName(f reflect.StructField) (name string, tagged bool) {
-	for _, key := range []string{"cbor", "json"} {
-		if tag, ok := f.Tag.Lookup(key); ok {
-			if name, _, _ := strings.Cut(tag, ","); name != "" {
-				return name, true
-			}
-		}
-	}
-	return f.Name, false
-}
-
-func (d *decoder) taggedInto(v reflect.Value, tag uint64) error {
-	if tag == tagBig || tag == tagNegativeBig {
-		x, err := d.big(tag == tagNegativeBig)
-		if err != nil {
-			return err
-		}
-		return d.bigInto(v, x)
-	}
-	names := map[uint64]string{tagTuple: "tuple", tagSet: "set", tagFrozenSet: "frozenset"}
-	got, ok := names[tag]
-	if !ok {
-		return ErrMalformed
-	}
-	want := map[reflect.Type]uint64{typeTuple: tagTuple, typeSet: tagSet, typeFrozenSet: tagFrozenSet}[v.Type()]
-	if want != 0 && want != tag {
-		return d.fail(got, v, "")
-	}
-	major, info, n, err := d.head()
-	if err != nil {
-		return err
-	}
-	if major != majorArray {
-		return ErrMalformed
-	}
-	return d.sequence(v, got, info, n)
 }
 
 func (d *decoder) simpleInto(v reflect.Value) error {
@@ -442,38 +293,4 @@ func (d *decoder) simpleInto(v reflect.Value) error {
 		return d.float(v, x)
 	}
 	return ErrMalformed
-}
-
-func (d *decoder) float(v reflect.Value, f float64) error {
-	why := strconv.FormatFloat(f, 'g', -1, 64) + " is out of its range"
-	switch v.Kind() {
-	case reflect.Float64:
-		v.SetFloat(f)
-		return nil
-	case reflect.Float32:
-		if v.OverflowFloat(f) {
-			return d.fail("float", v, why)
-		}
-		v.SetFloat(f)
-		return nil
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
-		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		if f != math.Trunc(f) || math.IsInf(f, 0) {
-			return d.fail("float", v, strconv.FormatFloat(f, 'g', -1, 64)+" is no whole number")
-		}
-		x, _ := new(big.Float).SetFloat64(f).Int(nil)
-		if x.IsInt64() {
-			return d.integer(v, x.Sign() < 0, magnitude(x.Int64()))
-		}
-		return d.bigInto(v, x)
-	}
-	return d.fail("float", v, "")
-}
-
-// magnitude is n as CBOR counts it: n, or -1-n if it is negative.
-func magnitude(n int64) uint64 {
-	if n < 0 {
-		return uint64(-1 - n)
-	}
-	return uint64(n)
 }

@@ -1,5 +1,5 @@
 // Package wire carries values between Go and Python as CBOR (RFC 8949): what the C kernel writes is read here, and what
-// is written here the kernel reads. Types that CBOR lacks have a tag; the numbers are in internal/kernel/kernel.h, too.
+// is written here the kernel reads. Types that CBOR lacks have a tag; the numbers are in internal/kernel/values.h, too.
 package wire
 
 import "math/big"
@@ -26,12 +26,35 @@ const (
 	indefinite = 31
 )
 
+// values.h of the kernel says what is behind each tag.
 const (
 	tagBig         = 2
 	tagNegativeBig = 3
+	tagRational    = 30
+	tagUUID        = 37
+	tagShaped      = 40
+	tagTyped       = 64
 	tagSet         = 258
+	tagDate        = 1004
+	tagComplex     = 43000
 	tagTuple       = 60901
 	tagFrozenSet   = 60902
+	tagDecimal     = 60903
+	tagPath        = 60904
+	tagDateTime    = 60905
+	tagTime        = 60906
+	tagDelta       = 60907
+	tagRecord      = 60908
+	tagBools       = 60910
+	tagComplexes   = 60911
+	tagInstants    = 60912
+	tagDeltas      = 60913
+	tagMemory      = 60914
+	tagSeries      = 60915
+	tagFrame       = 60916
+	tagCategories  = 60917
+	tagMasked      = 60918
+	tagUTC         = 60919
 )
 
 // Tuple is a Python tuple.
@@ -65,7 +88,7 @@ func (d Dict) Get(key any) (value any, ok bool) {
 
 func equalKey(a, b any) bool {
 	switch a := a.(type) {
-	case nil, bool, int64, float64, string:
+	case nil, bool, int64, float64, string, complex128, Decimal, UUID, Path, Date, TimeOfDay, DateTime:
 		return a == b
 	case []byte:
 		b, ok := b.([]byte)

@@ -16,7 +16,7 @@ func TestRoundTrip(t *testing.T) {
 		"tuple": Tuple{"a"}, "set": Set{int64(1)}, "frozen": FrozenSet{}, "map": map[string]any{"k": nil},
 		"dict": Dict{{Key: int64(1), Value: "a"}, {Key: Tuple{int64(2)}, Value: nil}},
 	}
-	b, err := AppendVars(nil, in, 100)
+	b, err := AppendVars(nil, in, 100, 1<<30)
 	require.NoError(t, err)
 	out, err := Value(b)
 	require.NoError(t, err)
@@ -48,7 +48,7 @@ func TestNestedDictsTakeLinearTime(t *testing.T) {
 	for range 900 {
 		v = Dict{{Key: "k", Value: v}, {Key: int64(1), Value: nil}}
 	}
-	b, err := AppendVars(nil, map[string]any{"v": v}, 1000)
+	b, err := AppendVars(nil, map[string]any{"v": v}, 1000, 1<<30)
 	require.NoError(t, err)
 	out, err := Value(b)
 	require.NoError(t, err)
@@ -57,7 +57,7 @@ func TestNestedDictsTakeLinearTime(t *testing.T) {
 
 // Whatever the bytes, decoding ends, without a panic, and in both forms alike.
 func FuzzDecode(f *testing.F) {
-	seed, err := AppendVars(nil, map[string]any{"a": []any{Tuple{1}, Set{2.5}, "x"}, "b": Dict{{Key: 1, Value: nil}}}, 10)
+	seed, err := AppendVars(nil, map[string]any{"a": []any{Tuple{1}, Set{2.5}, "x"}, "b": Dict{{Key: 1, Value: nil}}}, 10, 1<<30)
 	require.NoError(f, err)
 	f.Add(seed)
 	f.Add([]byte{0xbf, 0x61, 'a', 0x9f, 1, 2, 0xff, 0xff})
