@@ -62,15 +62,20 @@ func (r *reader) bytes(info byte, n uint64) ([]byte, error) {
 }
 
 func (r *reader) text() (string, error) {
+	s, err := r.textBytes()
+	return string(s), err
+}
+
+func (r *reader) textBytes() ([]byte, error) {
 	major, info, n, err := r.head()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	s, err := r.bytes(info, n)
 	if err != nil || major != majorText {
-		return "", ErrMalformed
+		return nil, ErrMalformed
 	}
-	return string(s), nil
+	return s, nil
 }
 
 func (r *reader) atBreak() bool {
@@ -367,20 +372,19 @@ func Vars(b []byte) (map[string]any, error) {
 	return m, nil
 }
 
-// Find returns the encoded value of name in a sequence of names and values.
+// Find returns the encoded value of name in a sequence of names and values, and whatever follows it.
 func Find(b []byte, name string) (value []byte, ok bool, err error) {
 	r := reader{b: b}
 	for len(r.b) > 0 {
-		s, err := r.text()
+		s, err := r.textBytes()
 		if err != nil {
 			return nil, false, err
 		}
-		v, err := r.skip()
-		if err != nil {
-			return nil, false, err
+		if string(s) == name {
+			return r.b, true, nil
 		}
-		if s == name {
-			return v, true, nil
+		if _, err = r.skip(); err != nil {
+			return nil, false, err
 		}
 	}
 	return nil, false, nil

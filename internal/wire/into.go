@@ -32,7 +32,7 @@ func Into(b []byte, path string, target any) error {
 	if v.Kind() != reflect.Pointer || v.IsNil() {
 		return fmt.Errorf("decode into %T: the target must be a non-nil pointer", target)
 	}
-	d := decoder{reader: reader{b: b}, path: []byte(path)}
+	d := decoder{reader: reader{b: b}, root: path}
 	return d.into(v.Elem())
 }
 
@@ -50,20 +50,34 @@ func VarsInto(b []byte, target any) error {
 
 type decoder struct {
 	reader
-	path []byte
+	root string
+	path []part // where in the root it is
+}
+
+// part is a step of a path, which becomes text if there is an error.
+type part struct {
+	name  string // .name or [key]; empty: [index]
+	index int
 }
 
 func (d *decoder) fail(got string, v reflect.Value, why string) error {
-	path := strings.TrimPrefix(string(d.path), ".") // of variables
-	return &DecodeError{Path: path, Got: got, Into: v.Type(), Why: why}
+	path := []byte(d.root)
+	for _, p := range d.path {
+		if p.name != "" {
+			path = append(path, p.name...)
+		} else {
+			path = append(strconv.AppendInt(append(path, '['), int64(p.index), 10), ']')
+		}
+	}
+	// the path of a variable, of which there are many, begins with its name
+	return &DecodeError{Path: strings.TrimPrefix(string(path), "."), Got: got, Into: v.Type(), Why: why}
 }
 
-// within decodes a part whose path is suffix longer.
-func (d *decoder) within(suffix string, v reflect.Value) error {
-	n := len(d.path)
-	d.path = append(d.path, suffix...)
+// within decodes a part of the value that is decoded.
+func (d *decoder) within(p part, v reflect.Value) error {
+	d.path = append(d.path, p)
 	err := d.into(v)
-	d.path = d.path[:n]
+	d.path = d.path[:len(d.path)-1]
 	return err
 }
 
@@ -175,6 +189,9 @@ func (d *decoder) sequence(v reflect.Value, got string, info byte, n uint64) err
 		if v.Type() == typeDict || v.Type() == typeBytes {
 			break
 		}
+		if done, err := d.plainSlice(v, info, n); done {
+			return err
+		}
 		s := reflect.New(v.Type()).Elem() // addressable, to grow
 		s.Set(reflect.MakeSlice(v.Type(), 0, int(min(n, uint64(len(d.b)), 1<<20))))
 		err := d.items(info, n, func(i int) error {
@@ -183,7 +200,7 @@ func (d *decoder) sequence(v reflect.Value, got string, info byte, n uint64) err
 			}
 			s.SetLen(i + 1)
 			s.Index(i).SetZero()
-			return d.within("["+strconv.Itoa(i)+"]", s.Index(i))
+			return d.within(part{index: i}, s.Index(i))
 		})
 		if err == nil {
 			v.Set(s)
@@ -193,7 +210,7 @@ func (d *decoder) sequence(v reflect.Value, got string, info byte, n uint64) err
 		if n != uint64(v.Len()) {
 			return d.fail(got, v, fmt.Sprintf("it has %d items", n))
 		}
-		return d.items(info, n, func(i int) error { return d.within("["+strconv.Itoa(i)+"]", v.Index(i)) })
+		return d.items(info, n, func(i int) error { return d.within(part{index: i}, v.Index(i)) })
 	}
 	return d.fail(got, v, "")
 }
@@ -223,7 +240,7 @@ func (d *decoder) mapInto(v reflect.Value, info byte, n uint64) error {
 		if err != nil {
 			return err
 		}
-		suffix := keyPath(name)
+		suffix := part{name: keyPath(name)}
 		key, value := reflect.New(t.Key()).Elem(), reflect.New(t.Elem()).Elem()
 		if err := d.within(suffix, key); err != nil {
 			return err
@@ -249,13 +266,13 @@ func (d *decoder) structInto(v reflect.Value, info byte, n uint64) error {
 		if len(d.b) == 0 || d.b[0]>>5 != majorText {
 			return d.fail("dict", v, "its keys are not all str")
 		}
-		name, err := d.text()
+		name, err := d.textBytes()
 		if err != nil {
 			return err
 		}
-		to, ok := fields.byName[name]
+		to, ok := fields.byName[string(name)]
 		if !ok {
-			to, ok = fields.byName[strings.ToLower(name)]
+			to, ok = fields.byName[strings.ToLower(string(name))]
 		}
 		if !ok {
 			_, err := d.skip()
@@ -271,7 +288,11 @@ func (d *decoder) structInto(v reflect.Value, info byte, n uint64) error {
 			}
 			f = f.Field(i)
 		}
-		return d.within("."+name, f)
+		shown := to.path // saves making a text for each field that is decoded
+		if string(name) != to.name {
+			shown = "." + string(name)
+		}
+		return d.within(part{name: shown}, f)
 	})
 }
 

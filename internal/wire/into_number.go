@@ -76,14 +76,13 @@ func short(x *big.Int) string {
 }
 
 func (d *decoder) float(v reflect.Value, f float64) error {
-	why := strconv.FormatFloat(f, 'g', -1, 64) + " is out of its range"
 	switch v.Kind() {
 	case reflect.Float64:
 		v.SetFloat(f)
 		return nil
 	case reflect.Float32:
 		if v.OverflowFloat(f) {
-			return d.fail("float", v, why)
+			return d.fail("float", v, strconv.FormatFloat(f, 'g', -1, 64)+" is out of its range")
 		}
 		v.SetFloat(f)
 		return nil

@@ -143,7 +143,7 @@ func isEmpty(v reflect.Value) bool {
 // ---- the fields of a struct, which encoder and decoder share ----
 
 type field struct {
-	name                string
+	name, path          string // path: with the dot before it
 	index               []int
 	omitEmpty, omitZero bool
 }
@@ -184,6 +184,7 @@ func fieldsOf(t reflect.Type) *fields {
 			continue
 		}
 		if old, taken := all.byName[x.name]; !taken || len(old.index) > len(f.Index) {
+			x.path = "." + x.name
 			all.byName[x.name] = x
 		}
 	}
