@@ -483,6 +483,7 @@ func variants(b *testing.B, ex *pyexec.Executor) []*variant {
 			return time.Since(start)
 		})
 	}
+	crossings(b, ex, add)
 	return vs
 }
 
@@ -524,7 +525,7 @@ func lines() []line {
 	add(line{what: "notes' design, 15 lines", against: "Execute, cached, 15 lines" + on})
 	add(line{what: "notes' design, 15 lines", against: "Execute, cached, 15 lines, recycle every 1000"})
 	add(line{what: "notes' design, sys.path", against: "Execute, cached, sys.path" + on})
-	return ls
+	return append(ls, crossingLines()...)
 }
 
 // report prints the table and gives its ratios to benchstat as sub-benchmarks.
