@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/go-pyexec/pyexec/internal/engine"
 	"github.com/go-pyexec/pyexec/internal/kernel"
 )
 
@@ -53,4 +54,19 @@ func (e *Executor) CheckConfined(check bool) {
 	}
 	defer e.put(w)
 	w.worker.(*kernel.Kernel).CheckConfined(check)
+}
+
+// RunRaw runs code with variables that are already encoded, whatever they are: for fuzzing the kernel's decoder.
+func (e *Executor) RunRaw(code string, vars []byte) (*Result, error) {
+	w, err := e.acquire(context.Background())
+	if err != nil {
+		return nil, err
+	}
+	defer e.release(w)
+	s := &Snippet{Code: code}
+	w.call = engine.Call{Name: s.name(), Code: code, Hash: e.hash(s.name(), code), Vars: vars, Reset: true}
+	if err := w.worker.Run(&w.call, &w.reply); err != nil {
+		return nil, err
+	}
+	return newResult(&w.reply, s)
 }

@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/big"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -62,6 +63,23 @@ func FuzzDecode(f *testing.F) {
 	f.Add(seed)
 	f.Add([]byte{0xbf, 0x61, 'a', 0x9f, 1, 2, 0xff, 0xff})
 	f.Add([]byte{0xd9, 0xed, 0xe5, 0x81, 0xf6})
+	for _, v := range []any{
+		Decimal("1.5"), big.NewRat(1, 3), 1i, UUID{}, Path("a"), Date{2024, 2, 29}, TimeOfDay{Zone: "+01:00 X"}, time.Time{}, DateTime{Year: 1},
+		time.Second, TimeDelta{Days: 1 << 20}, Array{Data: []float64{1}}, Array{Data: []complex64{1}}, Array{Data: []bool{true}, Shape: []int{1, 1}},
+		Array{Data: []any{nil}},
+	} {
+		b, err := AppendVars(nil, map[string]any{"a": v}, 10, 1<<20)
+		require.NoError(f, err)
+		f.Add(b)
+	}
+	ints := "\xd8\x4f\x48\x01\x00\x00\x00\x00\x00\x00\x00"
+	for _, s := range []string{
+		"\xd9\xed\xf0\x82\x62ns" + ints, "\xd9\xed\xf1\x82\x61D\x01", "\xd9\xed\xf7\xd9\xed\xf0\x82\x61D" + ints, // times of numpy
+		"\xd9\xed\xf3\x83\xf6" + ints + ints, "\xd9\xed\xf4\x83" + ints + ints + "\x81" + ints, // Series, DataFrame
+		"\xd9\xed\xf5\x82" + ints + ints, "\xd9\xed\xf6\x82" + ints + "\xd9\xed\xee\x41\x01", "\xd9\xed\xec\xa1\x61x\x01",
+	} {
+		f.Add([]byte(s))
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		v, err := Value(b)
 		var into any
@@ -76,6 +94,11 @@ func FuzzDecode(f *testing.F) {
 		}))
 		_ = Into(b, "x", new(map[any]any))
 		_ = Into(b, "x", new([][2]float32))
+		_ = Into(b, "x", new([]struct{ A any }))
+		_ = Into(b, "x", new([]*time.Time))
+		_ = Into(b, "x", new(string))
+		_ = Into(b, "x", new(float64))
+		_ = VarsInto(b, new(map[string]any))
 		_, _ = Vars(b)
 		_, _, _ = Find(b, "a")
 		_ = Sequence(b, func([]byte) error { return nil })
