@@ -68,5 +68,5 @@ func (e *Executor) RunRaw(code string, vars []byte) (*Result, error) {
 	if err := w.worker.Run(&w.call, &w.reply); err != nil {
 		return nil, err
 	}
-	return newResult(&w.reply, s)
+	return newResult(&w.reply, s, nil)
 }
