@@ -71,7 +71,8 @@ type Config struct {
 	// Keep names what a snippet may leave behind although Reset is ResetAll, as Change.State names it: an attribute of a
 	// module ("re._cache", "pricing.rates"), which stands for what is in it, too, or a module ("pricing"), which stands for
 	// all of it and may then also be imported with changed interpreter state (sys.path, say) and stay. The rows of the
-	// reset table that are no part of a module, such as os.environ, cannot be kept. Recycling still ends what was kept.
+	// reset table that are no part of a module, such as os.environ, cannot be kept. A recycle by re-initialisation ends what
+	// was kept, a purge does not.
 	Keep []string
 
 	// Functions are Go functions that every snippet can call. One that cannot be called makes New fail.
