@@ -391,6 +391,24 @@ from zoneinfo import ZoneInfo
 from array import array
 `
 
+// needs skips what is about a module that this Python does not have.
+func needs(t *testing.T, ex *pyexec.Executor, module string) {
+	t.Helper()
+	if run(t, ex, "import importlib.util\nimportlib.util.find_spec('"+module+"') is None").Value == true {
+		t.Skip("this Python has no " + module)
+	}
+}
+
+// needsAllOf are the modules of others that code imports.
+func needsAllOf(t *testing.T, ex *pyexec.Executor, code string) {
+	t.Helper()
+	for _, module := range []string{"numpy", "pandas"} {
+		if strings.Contains(code, "import "+module) {
+			needs(t, ex, module)
+		}
+	}
+}
+
 func TestTypes(t *testing.T) {
 	ex := open(t, pyexec.Config{})
 	for _, row := range typeRows {
@@ -400,6 +418,7 @@ func TestTypes(t *testing.T) {
 		}
 		for _, c := range row.both {
 			t.Run(fmt.Sprintf("%s %.40s", row.python, c.expr), func(t *testing.T) {
+				needsAllOf(t, ex, row.import_)
 				code := typeModules + row.import_ + "\nw = " + c.expr + "\nsame = bool(" + same + ")"
 				res, err := ex.Run(ctx, pyexec.Snippet{Code: code, Vars: pyexec.Vars{"v": c.in}, Want: []string{"same", "v", "w"}})
 				require.NoError(t, err)
@@ -411,6 +430,7 @@ func TestTypes(t *testing.T) {
 		}
 		for _, c := range row.from {
 			t.Run(fmt.Sprintf("%s %.40s", row.python, c.expr), func(t *testing.T) {
+				needsAllOf(t, ex, row.import_)
 				res, err := ex.Run(ctx, pyexec.Snippet{Code: typeModules + row.import_ + "\nw = " + c.expr, Want: []string{"w"}})
 				require.NoError(t, err)
 				require.Empty(t, res.Skipped())

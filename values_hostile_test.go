@@ -94,6 +94,7 @@ func TestHostileValues(t *testing.T) {
 			reason: "no Go form"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			needsAllOf(t, ex, c.code)
 			res, err := ex.Run(ctx, pyexec.Snippet{Code: evil + c.code, Want: []string{"v"}})
 			require.NoError(t, err)
 			assert.Empty(t, res.Stdout, "code of the snippet ran while its variables were read")

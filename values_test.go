@@ -159,6 +159,7 @@ func (m *money) UnmarshalText(b []byte) error { m.text = string(b); return nil }
 
 func TestDecodeOfExactTypes(t *testing.T) {
 	ex := open(t, pyexec.Config{})
+	needs(t, ex, "pandas")
 	res := run(t, ex, `from decimal import Decimal
 from fractions import Fraction
 from uuid import UUID

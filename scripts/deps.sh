@@ -2,7 +2,7 @@
 # deps.sh: see to it that what pyexec is built with is there. Says nothing and takes a fraction of a second if it is.
 #
 #   scripts/deps.sh         what building needs: Go, a C compiler, pkg-config, the Python that pkg-config names
-#   scripts/deps.sh test    and what `make test` needs: numpy for that Python
+#   scripts/deps.sh test    and what `make test` needs: numpy and pandas for that Python
 #   scripts/deps.sh check   and what `make check` needs: the Go version of its tools
 #
 # What is missing is told by trying: a program is compiled and linked with the flags that cgo will use. On Debian and
@@ -99,9 +99,11 @@ look() {
     fi
     if [ "$want" = test ] || [ "$want" = check ]; then
         if own_python; then
-            has_numpy || say "note: $(python) has no numpy, which a test uses: $(python) -m pip install numpy"
-        elif ! pkg-config --exists python3-embed 2>/dev/null || ! has_numpy; then
+            has numpy || say "note: $(python) has no numpy, which a test uses: $(python) -m pip install numpy"
+            has pandas || say "note: $(python) has no pandas: tests of it are skipped: $(python) -m pip install pandas"
+        elif ! pkg-config --exists python3-embed 2>/dev/null || ! has numpy || ! has pandas; then
             lack python3-numpy "a test runs snippets that use numpy"
+            lack python3-pandas "tests run snippets that use pandas"
         fi
     fi
     if ! has_ca && ! has_modules; then
@@ -114,8 +116,8 @@ has_modules() {
     [ "$want" != check ] || GOPROXY=off go mod download -modfile=internal/tools/go.mod >/dev/null 2>&1
 }
 
-has_numpy() {
-    "$(python)" -I -c 'import importlib.util as u, sys; sys.exit(u.find_spec("numpy") is None)' 2>/dev/null
+has() { # module
+    "$(python)" -I -c 'import importlib.util as u, sys; sys.exit(u.find_spec(sys.argv[1]) is None)' "$1" 2>/dev/null
 }
 
 finish() { # all is there
@@ -144,8 +146,8 @@ say "missing:"
 printf '%s' "$reasons"
 if ! [ -e /etc/debian_version ] || ! command -v apt-get >/dev/null; then
     die "this is no Debian or Ubuntu. Install it yourself, and try again:" \
-        "Fedora:  sudo dnf install gcc glibc-devel pkgconf-pkg-config python3-devel python3-numpy" \
-        "Alpine:  sudo apk add gcc musl-dev pkgconf python3-dev py3-numpy" \
+        "Fedora:  sudo dnf install gcc glibc-devel pkgconf-pkg-config python3-devel python3-numpy python3-pandas" \
+        "Alpine:  sudo apk add gcc musl-dev pkgconf python3-dev py3-numpy py3-pandas" \
         "macOS:   xcode-select --install; brew install pkgconf python numpy" \
         "Then 'pkg-config --exists python3-embed' must succeed."
 fi

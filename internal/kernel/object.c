@@ -243,10 +243,11 @@ classify_pandas(const pyexec_known *known, PyTypeObject *type)
     return UNKNOWN;
 }
 
-/* What instances of a type are encoded as. */
+/* What instances of v's type are encoded as. */
 static kind
-classify(pyexec_writer *w, PyTypeObject *type)
+classify(pyexec_writer *w, PyObject *v)
 {
+    PyTypeObject *type = Py_TYPE(v);
     const pyexec_known *known = &w->k->known;
     const unsigned long builtin = Py_TPFLAGS_LONG_SUBCLASS | Py_TPFLAGS_LIST_SUBCLASS | Py_TPFLAGS_TUPLE_SUBCLASS |
                                   Py_TPFLAGS_BYTES_SUBCLASS | Py_TPFLAGS_UNICODE_SUBCLASS | Py_TPFLAGS_DICT_SUBCLASS;
@@ -289,7 +290,7 @@ classify(pyexec_writer *w, PyTypeObject *type)
         class_get(w, type, NULL, "__dataclass_fields__") != NULL) {
         of = DATACLASS;
     }
-    if (of == UNKNOWN && type->tp_iternext != NULL && type->tp_iternext != _PyObject_NextNotImplemented) {
+    if (of == UNKNOWN && PyIter_Check(v)) {
         of = ITERATOR;
     }
     return of;
@@ -359,7 +360,7 @@ pyexec_encode_object(pyexec_writer *w, PyObject *v)
         return 0;
     }
     if (w->seen != Py_TYPE(v)) { /* no type ends while a value is encoded, so none can take another's address */
-        w->seen_kind = (int)classify(w, Py_TYPE(v));
+        w->seen_kind = (int)classify(w, v);
         w->seen = Py_TYPE(v);
     }
     return encode_kind(w, (kind)w->seen_kind, v);

@@ -46,6 +46,7 @@ func TestRealFile(t *testing.T) {
 	text, err := os.ReadFile("testdata/penguins/penguins.json")
 	require.NoError(t, err)
 	ex := open(t, pyexec.Config{})
+	needs(t, ex, "pandas")
 	res, err := ex.Execute(ctx, `import json
 import pandas as pd
 rows = json.loads(text)
