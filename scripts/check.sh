@@ -42,10 +42,7 @@ cgocheck2() { GOEXPERIMENT=cgocheck2 go test -timeout "$timeout" .; }
 processes() { PYEXEC_TEST_ISOLATION=process go test -timeout "$timeout" .; }
 
 tree() { [ ! -e .git ] || git status --porcelain; }
-same_# Every test once more, with snippets in worker processes.
-processes() { PYEXEC_TEST_ISOLATION=process go test -timeout "$timeout" .; }
-
-tree() {
+same_tree() {
     case $before in fatal:*) echo "not looked at: $before" && return ;; esac
     [ "$(tree 2>&1)" = "$before" ] && return
     echo "before: ${before:-clean}"
