@@ -391,7 +391,7 @@ struct pyexec_touch {
 
 int pyexec_touch_init(pyexec_kernel *k);
 int pyexec_touch_add(pyexec_kernel *k, const pyexec_touch *t);
-int pyexec_touch_loaded(pyexec_kernel *k);
+int pyexec_touch_loaded(pyexec_kernel *k); /* all that are loaded, as they may be */
 int pyexec_touch_module(pyexec_kernel *k, PyObject *name, PyObject *module); /* it has just been imported */
 PyObject *pyexec_real(const pyexec_call *c);                                   /* new: what the function itself does */
 PyObject *pyexec_original(PyObject *module, const char *name); /* new: a function of a C module that no hook sees */
@@ -411,7 +411,6 @@ int pyexec_undo_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_stat
 /* row_values.c */
 PyObject *pyexec_set_value(const pyexec_call *c); /* the hook of its setters */
 int pyexec_values_init(pyexec_kernel *k);
-int pyexec_values_saw(pyexec_kernel *k, PyObject *name, PyObject *module);
 int pyexec_value_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
 PyObject *pyexec_gc_quiet(pyexec_kernel *k);            /* new: what gc.set_debug is to be given back, or NULL */
 void pyexec_gc_loud(pyexec_kernel *k, PyObject *flags); /* stolen, may be NULL */
@@ -474,7 +473,7 @@ int pyexec_descriptors_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_r
 typedef struct {
     PyObject *search_path, *errors, *cache; /* of codecs; owned, as all here */
     size_t path_watch;
-    PyObject *random, *zoneinfo;            /* once there is one: random._inst, zoneinfo.ZoneInfo */
+    PyObject *zoneinfo;                     /* zoneinfo.ZoneInfo, once there is one */
     struct {
         PyObject *object;
         size_t n;
@@ -483,7 +482,8 @@ typedef struct {
 } pyexec_registries;
 
 int pyexec_registries_init(pyexec_kernel *k);
-int pyexec_registries_saw(pyexec_kernel *k, PyObject *name, PyObject *module);
+int pyexec_registries_saw(pyexec_kernel *k, PyObject *name, PyObject *module); /* pristine */
+int pyexec_ctypes_saw(PyObject *name, PyObject *module);
 void pyexec_registries_clear(pyexec_kernel *k);
 void pyexec_ctypes_used(void);
 bool pyexec_templates_quiet(pyexec_kernel *k);

@@ -297,9 +297,9 @@ pyexec_abc_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s)
 static PyObject *
 on_random(const pyexec_call *c)
 {
-    if (c->self == c->k->registries.random && pyexec_by_snippet(c->k)) {
-        Py_XSETREF(c->touch->state->contents, Py_NewRef(Py_True));
-        c->k->touched = true;
+    if (pyexec_by_snippet(c->k) && is_baseline(c->k, c->self) &&
+        pyexec_keep(c->k, c->touch->state, PyTuple_Pack(1, c->self)) < 0) {
+        return NULL;
     }
     return pyexec_real(c);
 }
@@ -307,17 +307,23 @@ on_random(const pyexec_call *c)
 int
 pyexec_random_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s)
 {
-    if (s->contents == NULL) {
+    PyObject *list = s->contents; /* now ours */
+    if (list == NULL) {
         return 0;
     }
-    Py_CLEAR(s->contents);
-    PyObject *r = pyexec_call_method("_random", "Random", "seed", k->registries.random); /* new */
-    if (r == NULL) {
-        return -1;
+    s->contents = NULL;
+    int result = 1;
+    PyObject *last = NULL; /* borrowed */
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++) {
+        PyObject *v = PyTuple_GET_ITEM(PyList_GET_ITEM(list, i), 0); /* borrowed */
+        PyObject *r = v == last ? Py_NewRef(v) : pyexec_call_method("_random", "Random", "seed", v); /* new */
+        result = r == NULL ? -1 : result;
+        last = v;
+        Py_XDECREF(r);
     }
-    Py_DECREF(r);
+    Py_DECREF(list);
     pyexec_report(k, row, "seeded by the operating system", "known to the snippet");
-    return 1;
+    return result;
 }
 
 /* ---- the three templates of decimal, whose attributes are in their C structs ---- */
@@ -328,14 +334,14 @@ enum { TEMPLATES = sizeof templates / sizeof *templates };
 static int
 take_templates(pyexec_kernel *k, PyObject *module)
 {
-    for (size_t i = 0; i < TEMPLATES && k->registries.templates[i].object == NULL; i++) {
+    for (size_t i = 0; i < TEMPLATES; i++) {
         PyObject *v = PyObject_GetAttrString(module, templates[i]); /* new */
         size_t n = v == NULL ? 0 : (size_t)Py_TYPE(v)->tp_basicsize - sizeof(PyObject);
         if (v == NULL || n > sizeof k->registries.templates[i].bytes) {
             Py_XDECREF(v);
             return v == NULL ? -1 : 0;
         }
-        k->registries.templates[i].object = v;
+        Py_XSETREF(k->registries.templates[i].object, v);
         k->registries.templates[i].n = n;
         memcpy(k->registries.templates[i].bytes, v + 1, n);
     }
@@ -443,25 +449,28 @@ replace_call(PyObject *type) /* and in the types that have inherited it */
 }
 
 int
+pyexec_ctypes_saw(PyObject *name, PyObject *module)
+{
+    if (PyUnicode_CompareWithASCIIString(name, "_ctypes") != 0) {
+        return 0;
+    }
+    PyObject *type = PyObject_GetAttrString(module, "CFuncPtr"); /* new */
+    int rc = type == NULL ? -1 : replace_call(type);
+    Py_XDECREF(type);
+    return rc;
+}
+
+int
 pyexec_registries_saw(pyexec_kernel *k, PyObject *name, PyObject *module)
 {
     pyexec_registries *r = &k->registries;
     int rc = 0;
-    if (PyUnicode_CompareWithASCIIString(name, "random") == 0 && r->random == NULL) {
-        r->random = PyObject_GetAttrString(module, "_inst"); /* new */
-        rc = r->random == NULL ? -1 : 0;
-    }
-    else if (PyUnicode_CompareWithASCIIString(name, "_decimal") == 0) {
+    if (PyUnicode_CompareWithASCIIString(name, "_decimal") == 0) {
         rc = take_templates(k, module);
     }
-    else if (PyUnicode_CompareWithASCIIString(name, "zoneinfo") == 0 && r->zoneinfo == NULL) {
-        r->zoneinfo = PyObject_GetAttrString(module, "ZoneInfo"); /* new */
+    else if (PyUnicode_CompareWithASCIIString(name, "zoneinfo") == 0) {
+        Py_XSETREF(r->zoneinfo, PyObject_GetAttrString(module, "ZoneInfo"));
         rc = r->zoneinfo == NULL ? -1 : 0;
-    }
-    else if (PyUnicode_CompareWithASCIIString(name, "_ctypes") == 0) {
-        PyObject *type = PyObject_GetAttrString(module, "CFuncPtr"); /* new */
-        rc = type == NULL ? -1 : replace_call(type);
-        Py_XDECREF(type);
     }
     return rc;
 }
@@ -470,7 +479,7 @@ void
 pyexec_registries_clear(pyexec_kernel *k)
 {
     pyexec_registries *r = &k->registries;
-    PyObject **held[] = {&r->search_path, &r->errors, &r->cache, &r->random, &r->zoneinfo,
+    PyObject **held[] = {&r->search_path, &r->errors, &r->cache, &r->zoneinfo,
                          &r->templates[0].object, &r->templates[1].object, &r->templates[2].object};
     for (size_t i = 0; i < sizeof held / sizeof *held; i++) {
         Py_CLEAR(*held[i]);

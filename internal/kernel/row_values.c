@@ -71,8 +71,10 @@ pyexec_set_value(const pyexec_call *c)
         }
         counts = n == 0;
     }
-    if (counts && s->contents == NULL && s->owner != NULL) {
-        s->contents = read_value(v, s);
+    if (counts && s->contents == NULL) {
+        Py_XSETREF(s->owner, pyexec_original(c->self, v->get)); /* of this copy of the module, if there are more */
+        Py_XSETREF(s->key, pyexec_original(c->self, v->set));
+        s->contents = s->owner == NULL || s->key == NULL ? NULL : read_value(v, s);
         if (s->contents == NULL) {
             return NULL;
         }
@@ -109,24 +111,6 @@ state_of(pyexec_kernel *k, const value *v)
         }
     }
     return NULL;
-}
-
-int
-pyexec_values_saw(pyexec_kernel *k, PyObject *name, PyObject *module)
-{
-    for (size_t i = 0; i < VALUES; i++) {
-        const value *v = &values[i];
-        pyexec_row_state *s = PyUnicode_CompareWithASCIIString(name, v->module) == 0 ? state_of(k, v) : NULL;
-        if (s == NULL || s->owner != NULL || !PyObject_HasAttrString(module, v->set)) {
-            continue;
-        }
-        s->owner = pyexec_original(module, v->get); /* new */
-        s->key = pyexec_original(module, v->set);   /* new */
-        if (s->owner == NULL || s->key == NULL) {
-            return -1;
-        }
-    }
-    return 0;
 }
 
 static int

@@ -205,8 +205,8 @@ pyexec_touch_add(pyexec_kernel *k, const pyexec_touch *t)
     return 0;
 }
 
-int
-pyexec_touch_module(pyexec_kernel *k, PyObject *name, PyObject *module)
+static int
+touch(pyexec_kernel *k, PyObject *name, PyObject *module)
 {
     for (size_t i = 0; i < ntouches; i++) {
         pyexec_touch *t = &touches[i];
@@ -226,10 +226,13 @@ pyexec_touch_module(pyexec_kernel *k, PyObject *name, PyObject *module)
         t->def = def;
         def->ml_meth = f;
     }
-    return pyexec_values_saw(k, name, module) < 0 || pyexec_descriptors_saw(k, name, module) < 0 ||
-                   pyexec_registries_saw(k, name, module) < 0
-               ? -1
-               : 0;
+    return pyexec_descriptors_saw(k, name, module) < 0 || pyexec_ctypes_saw(name, module) < 0 ? -1 : 0;
+}
+
+int
+pyexec_touch_module(pyexec_kernel *k, PyObject *name, PyObject *module)
+{
+    return touch(k, name, module) < 0 || pyexec_registries_saw(k, name, module) < 0 ? -1 : 0;
 }
 
 PyObject *
@@ -403,7 +406,7 @@ pyexec_touch_loaded(pyexec_kernel *k)
     int rc = now == NULL ? -1 : 0;
     while (rc == 0 && PyDict_Next(now, &pos, &name, &module)) {
         if (PyUnicode_CheckExact(name) && PyModule_Check(module)) {
-            rc = pyexec_touch_module(k, name, module);
+            rc = touch(k, name, module);
         }
     }
     Py_XDECREF(now);
@@ -417,7 +420,7 @@ touch_monitoring(pyexec_kernel *k) /* a module that is an attribute of sys alone
     PyObject *name = PyUnicode_FromString("sys.monitoring"); /* new */
     int rc = name == NULL ? -1 : 0;
     if (rc == 0 && monitoring != NULL) {
-        rc = pyexec_touch_module(k, name, monitoring);
+        rc = touch(k, name, monitoring);
     }
     Py_XDECREF(name);
     return rc;
