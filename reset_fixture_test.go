@@ -62,7 +62,10 @@ attributes_were = attributes()
 
 // toysModule has one of each kind that can hang on a module. It is imported by keep, as clean as that.
 const toysModule = `
-import collections
+import collections, itertools, threading
+
+lock, recursive = threading.Lock(), threading.RLock()
+ids, next_name = itertools.count(1), itertools.count(1).__next__
 
 def make_counter():
     n = 0

@@ -95,6 +95,11 @@ var members = [][3]string{
 	{"bytearrays", "import toys; toys.buffer[0] = 7", "__import__('toys').buffer == b'abc'"},
 	{"order of dicts", "import toys; toys.table_of[1] = toys.table_of.pop(1)", "list(__import__('toys').table_of) == [1, 2]"},
 	{"subclasses of dict", "import toys; toys.odd['secret'] = 1", "dict.__len__(__import__('toys').odd) == 0"},
+	{"locks", "import toys; toys.lock.acquire(False)", "not __import__('toys').lock.locked()"},
+	{"locks", "import toys; toys.recursive.acquire(); toys.recursive.acquire()", "'unlocked' in repr(__import__('toys').recursive)"},
+	{"locks", "import threading, toys; t = threading.Thread(target=toys.recursive.acquire, args=(False,)); t.start(); t.join()", "'unlocked' in repr(__import__('toys').recursive)"},
+	{"counters", "import toys; next(toys.ids)", "'count(1)' == repr(__import__('toys').ids)"},
+	{"counters", "import toys; toys.next_name()", "'count(1)' == repr(__import__('toys').next_name.__self__)"},
 
 	// classes and functions
 	{"class attributes", "import json; json.JSONEncoder.item_separator = 'secret'", "__import__('json').JSONEncoder.item_separator == ', '"},

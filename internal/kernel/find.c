@@ -174,7 +174,7 @@ visit_c_object(pyexec_kernel *k, PyObject *name, PyObject *v, int steps)
 {
     static const char *const holders[] = {"staticmethod",      "classmethod",       "property",
                                           "functools.partial", "builtin_method",    "functools._lru_cache_wrapper",
-                                          "method",            "mappingproxy"};
+                                          "method",            "mappingproxy",      "method-wrapper"};
     const char *type = Py_TYPE(v)->tp_name;
     bool known = false;
     for (size_t i = 0; i < sizeof holders / sizeof *holders && !known; i++) {
@@ -251,6 +251,7 @@ static int
 visit(pyexec_kernel *k, PyObject *name, PyObject *v, int steps)
 {
     int result = 0;
+    uintptr_t mask = 0;
     if (steps >= MAX_STEPS || PyModule_Check(v) || PyCode_Check(v)) {
         return 0;
     }
@@ -281,6 +282,9 @@ visit(pyexec_kernel *k, PyObject *name, PyObject *v, int steps)
     }
     if (PyFunction_Check(v)) {
         return visit_function(k, name, v, steps);
+    }
+    if (pyexec_word_of(k, v, &mask) != NULL) {
+        return pyexec_object_track(k, PYEXEC_WORD, name, v, NULL);
     }
     if (PyType_Check(v)) {
         return visit_class(k, name, v, steps);

@@ -519,12 +519,18 @@ typedef struct {
 } pyexec_watched_slot;
 
 typedef struct {
+    uintptr_t *at; /* in an object that whoever watches keeps alive */
+    uintptr_t value, mask;
+} pyexec_watched_word;
+
+typedef struct {
     pyexec_watched_dict *dicts;
     pyexec_watched_list *lists;
     pyexec_watched_set *sets;
     pyexec_watched_slot *slots;
-    size_t ndicts, nlists, nsets, nslots;
-    size_t dicts_cap, lists_cap, sets_cap, slots_cap;
+    pyexec_watched_word *words;
+    size_t ndicts, nlists, nsets, nslots, nwords;
+    size_t dicts_cap, lists_cap, sets_cap, slots_cap, words_cap;
 #ifdef PYEXEC_DICT_WATCHERS
     int watcher; /* id */
 #endif
@@ -546,7 +552,10 @@ int pyexec_watch_set_accept(pyexec_kernel *k, size_t index);
 Py_ssize_t pyexec_watch_slot(pyexec_kernel *k, PyObject **at);
 bool pyexec_watch_slot_changed(pyexec_kernel *k, size_t index);
 void pyexec_watch_slot_accept(pyexec_kernel *k, size_t index);
-bool pyexec_watch_objects_quiet(pyexec_kernel *k); /* true: no dict, list, set or slot that is watched has changed */
+Py_ssize_t pyexec_watch_word(pyexec_kernel *k, uintptr_t *at, uintptr_t mask);
+bool pyexec_watch_word_changed(pyexec_kernel *k, size_t index);
+void pyexec_watch_word_accept(pyexec_kernel *k, size_t index);
+bool pyexec_watch_objects_quiet(pyexec_kernel *k); /* true: no dict, list, set, slot or word has changed */
 bool pyexec_watch_quiet(pyexec_kernel *k);         /* true: nothing that is watched has changed */
 bool pyexec_watch_glance(pyexec_kernel *k, size_t index); /* at that dict, or at all if a compare tells */
 bool pyexec_watch_environ_quiet(pyexec_kernel *k); /* the C environ alone */
@@ -613,8 +622,15 @@ enum {
     PYEXEC_DEQUE,
     PYEXEC_BYTEARRAY,
     PYEXEC_CELL,
-    PYEXEC_CACHE
+    PYEXEC_CACHE,
+    PYEXEC_WORD
 };
+
+typedef struct { /* locks, recursive locks and counters */
+    PyTypeObject *type; /* owned */
+    size_t at;          /* which word of the struct */
+    uintptr_t mask;     /* and which bits of it */
+} pyexec_word_kind;
 
 typedef struct {
     PyObject *name, *object, *contents; /* owned; contents is what was in it when its module was pristine */
@@ -629,7 +645,14 @@ typedef struct {
     size_t *odd; /* places in items of those that nothing in k->watch tells of */
     size_t nodd, odd_cap;
     PyObject *seen; /* owned dict: address -> object */
+    pyexec_word_kind words[3];
 } pyexec_objects;
+
+/* row_words.c */
+int pyexec_words_init(pyexec_kernel *k);
+uintptr_t *pyexec_word_of(pyexec_kernel *k, PyObject *v, uintptr_t *mask);
+int pyexec_word_restore(pyexec_kernel *k, PyObject *v, size_t watch);
+void pyexec_words_clear(pyexec_kernel *k);
 
 int pyexec_object_track(pyexec_kernel *k, uint8_t kind, PyObject *name, PyObject *object, PyObject *dict);
 bool pyexec_objects_odd_quiet(pyexec_kernel *k);

@@ -8,6 +8,9 @@ enum { ROUNDS = 4 };
 int
 pyexec_reset_init(pyexec_kernel *k)
 {
+    if (pyexec_words_init(k) < 0) {
+        return -1;
+    }
     for (size_t i = 0; i < pyexec_row_count(); i++) {
         if (pyexec_rows[i].snapshot != NULL && pyexec_rows[i].snapshot(k, &pyexec_rows[i], &k->rows[i]) < 0) {
             return -1;
@@ -31,6 +34,7 @@ pyexec_reset_clear(pyexec_kernel *k)
     pyexec_registries_clear(k);
     pyexec_classes_clear(k);
     pyexec_modules_clear(k);
+    pyexec_words_clear(k);
     pyexec_objects_clear(k);
     pyexec_watch_clear(k);
 }

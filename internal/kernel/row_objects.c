@@ -67,7 +67,7 @@ contents_of(uint8_t kind, PyObject *v)
         return PySequence_Tuple(v);
     case PYEXEC_BYTEARRAY:
         return PyBytes_FromStringAndSize(PyByteArray_AS_STRING(v), PyByteArray_GET_SIZE(v));
-    default: /* PYEXEC_CELL: the watched slot has it; PYEXEC_CACHE: nothing is the best content */
+    default: /* PYEXEC_CELL, PYEXEC_WORD: what is watched has it; PYEXEC_CACHE: nothing is the best content */
         return Py_NewRef(Py_None);
     }
 }
@@ -94,6 +94,7 @@ pyexec_object_track(pyexec_kernel *k, uint8_t kind, PyObject *name, PyObject *ob
 {
     pyexec_objects *o = &k->objects;
     Py_ssize_t watch = 0, slot = 0;
+    uintptr_t *word = NULL, mask = 0;
     if (o->n == o->cap) {
         size_t cap = o->cap == 0 ? 256 : o->cap * 2;
         pyexec_object *items = realloc(o->items, cap * sizeof *items);
@@ -125,6 +126,10 @@ pyexec_object_track(pyexec_kernel *k, uint8_t kind, PyObject *name, PyObject *ob
         break;
     case PYEXEC_CELL:
         watch = pyexec_watch_slot(k, &((PyCellObject *)object)->ob_ref);
+        break;
+    case PYEXEC_WORD:
+        word = pyexec_word_of(k, object, &mask);
+        watch = word == NULL ? -1 : pyexec_watch_word(k, word, mask);
         break;
     default:
         break;
@@ -191,6 +196,8 @@ changed(pyexec_kernel *k, const pyexec_object *o)
         return pyexec_watch_set_changed(k, o->watch);
     case PYEXEC_CELL:
         return pyexec_watch_slot_changed(k, o->watch);
+    case PYEXEC_WORD:
+        return pyexec_watch_word_changed(k, o->watch);
     case PYEXEC_DEQUE:
         return !same_deque(o->object, o->contents);
     default: /* PYEXEC_BYTEARRAY */
@@ -234,6 +241,9 @@ accept(pyexec_kernel *k, pyexec_object *o)
         return pyexec_watch_set_accept(k, o->watch);
     case PYEXEC_CELL:
         pyexec_watch_slot_accept(k, o->watch);
+        return 0;
+    case PYEXEC_WORD:
+        pyexec_watch_word_accept(k, o->watch);
         return 0;
     default:
         return 0;
@@ -386,6 +396,8 @@ fill(pyexec_kernel *k, pyexec_object *o, PyObject *dict)
         return 0;
     case PYEXEC_CACHE:
         return empty_cache(o->object);
+    case PYEXEC_WORD:
+        return pyexec_word_restore(k, o->object, o->watch);
     default: /* PYEXEC_CELL */
         pyexec_bury(k, PyCell_GET(o->object));
         return PyCell_Set(o->object, k->watch.slots[o->watch].value);
@@ -457,7 +469,7 @@ done:
 static int
 report(pyexec_kernel *k, const pyexec_object *o, PyObject *now)
 {
-    if (o->kind == PYEXEC_CACHE || is_private(o->name)) {
+    if (o->kind == PYEXEC_CACHE || o->kind == PYEXEC_WORD || is_private(o->name)) {
         return 0;
     }
     if (o->kind == PYEXEC_DICT || o->kind == PYEXEC_INSTANCE) {

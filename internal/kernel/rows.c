@@ -216,6 +216,11 @@ const pyexec_row pyexec_rows[] = {
     {"bytearrays", INSIDE},
     {"order of dicts", INSIDE},
     {"subclasses of dict", INSIDE},
+    {"locks", MEMBER, "a compare of the word in which a lock has its state",
+     "one that was left acquired is released, whoever holds it, and one that was released is acquired", "a compare per lock",
+     IN_PLACE},
+    {"counters", MEMBER, "a compare of an itertools.count's number", "set to what it was: the first thread is Thread-1 again",
+     "a compare per counter", IN_PLACE},
     /* classes and functions */
     {"class attributes", DEFINITION},
     {"methods", DEFINITION},

@@ -233,6 +233,30 @@ pyexec_watch_slot_accept(pyexec_kernel *k, size_t index)
     Py_XSETREF(s->value, Py_XNewRef(*s->at));
 }
 
+Py_ssize_t
+pyexec_watch_word(pyexec_kernel *k, uintptr_t *at, uintptr_t mask)
+{
+    pyexec_watched_word *w = GROW(&k->watch, words);
+    if (w == NULL) {
+        return -1;
+    }
+    *w = (pyexec_watched_word){at, *at, mask};
+    return (Py_ssize_t)k->watch.nwords++;
+}
+
+bool
+pyexec_watch_word_changed(pyexec_kernel *k, size_t index)
+{
+    const pyexec_watched_word *w = &k->watch.words[index];
+    return ((*w->at ^ w->value) & w->mask) != 0;
+}
+
+void
+pyexec_watch_word_accept(pyexec_kernel *k, size_t index)
+{
+    k->watch.words[index].value = *k->watch.words[index].at;
+}
+
 bool
 pyexec_watch_objects_quiet(pyexec_kernel *k)
 {
@@ -263,7 +287,11 @@ pyexec_watch_objects_quiet(pyexec_kernel *k)
             return false;
         }
     }
-    return true;
+    uintptr_t differs = 0;
+    for (const pyexec_watched_word *x = w->words, *end = x + w->nwords; x < end; x++) {
+        differs |= (*x->at ^ x->value) & x->mask;
+    }
+    return differs == 0;
 }
 
 bool
@@ -370,6 +398,7 @@ pyexec_watch_clear(pyexec_kernel *k)
     free(w->lists);
     free(w->sets);
     free(w->slots);
+    free(w->words);
     free(w->environ_items);
     *w = (pyexec_watch){0};
 }
