@@ -390,6 +390,26 @@ func texts(changes []pyexec.Change) []string {
 	return out
 }
 
+// What an import itself puts into one of the lists is the import's: numpy's filters, the finder of six.
+func TestImportsMayChangeLists(t *testing.T) {
+	ex := open(t, pyexec.Config{Keep: []string{"adds"}}) // kept, it may be imported from a changed path, and is adopted all the same
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "adds.py"), []byte(`
+import sys, warnings
+class Finder:
+    @staticmethod
+    def find_spec(name, path, target=None): return None
+sys.meta_path.append(Finder)
+warnings.filterwarnings("ignore", "planted by adds")
+`), 0o600))
+	res, err := ex.Execute(ctx, "import sys, warnings\nsys.path.insert(0, directory)\nimport adds\nsys.argv.append('x')", pyexec.Vars{"directory": dir})
+	require.NoError(t, err)
+	assert.Equal(t, []string{"sys.path: +" + dir, "sys.argv: +x"}, texts(res.Changes))
+	res = run(t, ex, "import sys, warnings, adds\n[adds.Finder in sys.meta_path, any('planted' in str(f) for f in warnings.filters), len(sys.argv)]")
+	assert.Equal(t, []any{true, true, int64(1)}, res.Value)
+	assert.Empty(t, res.Changes)
+}
+
 // What only the changed state had kept alive, and is a cycle, is collected with it.
 func TestWhatTheStateKeptAliveIsGone(t *testing.T) {
 	ex := open(t, pyexec.Config{RecycleEvery: pyexec.RecycleNever})

@@ -569,6 +569,8 @@ struct pyexec_row_state {
     PyObject *key;      /* its name there */
     PyObject *object;   /* the original object */
     PyObject *contents; /* what was in it */
+    size_t watch;       /* of a list: in k->watch */
+    bool dirty;         /* the snippet had changed it before the import that is under way began */
 };
 
 struct pyexec_row {
@@ -732,6 +734,8 @@ int pyexec_threads_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_s
 int pyexec_attr_lookup(const pyexec_row *row, pyexec_row_state *s);
 int pyexec_attr_rebind(pyexec_row_state *s); /* 1 was rebound, 0 was not, -1 failed */
 int pyexec_list_snapshot(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+void pyexec_lists_mark_dirty(pyexec_kernel *k); /* as an import begins, and as it ends, like those of row_objects.c */
+int pyexec_lists_adopt(pyexec_kernel *k);
 int pyexec_list_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
 int pyexec_environ_snapshot(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
 int pyexec_environ_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);

@@ -50,7 +50,9 @@ pyexec_list_snapshot(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *
         return -1;
     }
     /* where it is bound, the row of all modules watches */
-    return pyexec_find_skip(k, s->object) < 0 || pyexec_watch_list(k, s->object, s->contents) < 0 ? -1 : 0;
+    Py_ssize_t watch = pyexec_find_skip(k, s->object) < 0 ? -1 : pyexec_watch_list(k, s->object, s->contents);
+    s->watch = (size_t)watch;
+    return watch < 0 ? -1 : 0;
 }
 
 static bool
@@ -60,6 +62,38 @@ same_items(PyObject *list, PyObject *tuple)
     return PyList_GET_SIZE(list) == n && (n == 0 || memcmp(((PyListObject *)list)->ob_item,
                                                            ((PyTupleObject *)tuple)->ob_item,
                                                            (size_t)n * sizeof(PyObject *)) == 0);
+}
+
+void
+pyexec_lists_mark_dirty(pyexec_kernel *k)
+{
+    for (size_t i = 0; i < pyexec_row_count(); i++) {
+        if (pyexec_rows[i].restore == pyexec_list_restore) {
+            k->rows[i].dirty = !same_items(k->rows[i].object, k->rows[i].contents);
+        }
+    }
+}
+
+/* The finder that six puts in sys.meta_path when it is imported has to stay there, or later imports fail. */
+int
+pyexec_lists_adopt(pyexec_kernel *k)
+{
+    for (size_t i = 0; i < pyexec_row_count(); i++) {
+        pyexec_row_state *s = &k->rows[i];
+        if (pyexec_rows[i].restore != pyexec_list_restore || s->dirty || same_items(s->object, s->contents)) {
+            s->dirty = false;
+            continue;
+        }
+        PyObject *contents = PyList_AsTuple(s->object); /* new */
+        if (contents == NULL) {
+            return -1;
+        }
+        Py_SETREF(s->contents, contents);
+        if (pyexec_watch_list_accept(k, s->watch, contents) < 0) {
+            return -1;
+        }
+    }
+    return 0;
 }
 
 int

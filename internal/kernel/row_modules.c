@@ -103,6 +103,7 @@ static bool
 mark_dirty(pyexec_kernel *k)
 {
     PyThreadState *t = PyThreadState_GET();
+    pyexec_lists_mark_dirty(k);
     bool other = k->undos.n > 0 || t->c_traceobj != NULL || t->c_profileobj != NULL || pyexec_has_foreign_threads(k);
     if (pyexec_watch_objects_quiet(k) && pyexec_objects_odd_quiet(k)) {
         return other;
@@ -154,7 +155,7 @@ adopt_changed(pyexec_kernel *k)
         Py_SETREF(m->copy, copy);
         pyexec_watch_dict_accept(k, m->watch);
     }
-    return pyexec_objects_adopt(k);
+    return pyexec_lists_adopt(k) < 0 ? -1 : pyexec_objects_adopt(k);
 }
 
 int
