@@ -101,6 +101,13 @@ strerror = ctypes.CDLL(None).strlen
 
 class Plain: pass
 
+local = threading.local()
+
+class OwnLocal(threading.local):
+    def __init__(self): self.made = 1
+
+own = OwnLocal()
+
 def is_sequence(v):
     match v:
         case [*_]: return True
@@ -346,7 +353,16 @@ var cRows = map[string]rowTest{
 		"import ctypes; ctypes.CDLL(None)", "import ctypes; ctypes.pythonapi.Py_GetVersion", "import ctypes; ctypes.memmove(bytes(1), b'x', 1)",
 		"import ctypes; ctypes.c_int.from_address(id(object()))", "import keep; keep.strerror(b'x')",
 	}},
-	"subinterpreters":        {refused: []string{"try:\n    import _xxsubinterpreters as i\nexcept ImportError:\n    import _interpreters as i\ni.create()"}},
+	"subinterpreters": {refused: []string{"try:\n    import _xxsubinterpreters as i\nexcept ImportError:\n    import _interpreters as i\ni.create()"}},
+	"import lock":     {refused: []string{"import _imp; _imp.acquire_lock()"}},
+	"threading.local": {
+		silent: true,
+		probe:  "not hasattr(keep.local, 'planted')",
+		dirts: []dirt{
+			{name: "attribute", code: "import keep; keep.local.planted = 1; repr([1])"},
+			{name: "of a class", code: "import keep; keep.OwnLocal().planted = 1; keep.own.planted = 1", probe: "not hasattr(keep.own, 'planted') and keep.own.made == 1"},
+		},
+	},
 	"CPython's test modules": {refused: []string{"import _testcapi", "import _testinternalcapi"}},
 	"user and group": {refused: []string{
 		"import os; os.setuid(os.getuid())", "import posix; posix.setgid(0)", "import os; os.setgroups([])", "import os; os.setresuid(0, 0, 0)",

@@ -152,18 +152,21 @@ pyexec_attach_adopt(pyexec_kernel *k)
     }
     mine->state = PyThreadState_Get();
     mine->generation = mine->usable = k->generation;
+    pyexec_locals_init();
     return true;
 }
 
 bool
 pyexec_attach(pyexec_kernel *k) /* GIL not held; held after */
 {
-    if (__builtin_expect(mine == NULL || mine->usable != k->generation, 0)) {
-        if (!make_state(k)) {
-            return false;
-        }
+    bool new = mine == NULL || mine->usable != k->generation;
+    if (__builtin_expect(new, 0) && !make_state(k)) {
+        return false;
     }
     PyEval_RestoreThread(mine->state);
+    if (__builtin_expect(new, 0)) {
+        pyexec_locals_init();
+    }
     if (__builtin_expect(ended_count != 0, 0)) {
         reap(k);
     }

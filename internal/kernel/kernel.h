@@ -697,6 +697,7 @@ typedef struct {
     size_t n, cap, table_watch;
     PyObject *table, *copy;  /* owned: sys.modules, and what it held */
     PyObject *find_and_load; /* owned: importlib's own */
+    PyObject *importlib;     /* owned: the dict of its module */
     PyObject *again;         /* owned list: names to import once more, when all is clean */
     PyObject *unfound;       /* owned set: those of them that are not found then */
     int depth;               /* of imports under way */
@@ -726,6 +727,8 @@ int pyexec_gc_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state 
 int pyexec_trace_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
 int pyexec_profile_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
 int pyexec_asyncgen_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+void pyexec_locals_init(void); /* in a new thread state, which is attached */
+int pyexec_locals_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
 int pyexec_context_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
 int pyexec_cwd_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
 int pyexec_threads_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);

@@ -270,6 +270,13 @@ pyexec_atexit_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state 
     return pyexec_kept_restore(k, row, s);
 }
 
+/* importlib takes this lock for a moment. Left acquired, it would stop every import, the host's recycling among them. */
+static PyObject *
+on_import_lock(const pyexec_call *c)
+{
+    return PyEval_GetGlobals() == c->k->modules.importlib ? pyexec_real(c) : pyexec_refuse(c);
+}
+
 int
 pyexec_interpreter_init(pyexec_kernel *k)
 {
@@ -293,6 +300,7 @@ pyexec_interpreter_init(pyexec_kernel *k)
         TOUCH("os.register_at_fork", "posix", "register_at_fork", on_register_at_fork),
         TOUCH("sys.addaudithook", "sys", "addaudithook", on_addaudithook),
         REFUSE("sys", "activate_stack_trampoline", "it would keep a file of the host's open until the process ends"),
+        {NULL, "_imp", NULL, "acquire_lock", on_import_lock, "left acquired, it would stop every import", NULL, NULL, {0}},
         REFUSE("_interpreters", "create", "another interpreter would outlive the snippet"),
         REFUSE("_xxsubinterpreters", "create", "another interpreter would outlive the snippet"),
         REFUSE("sys", "remote_exec", "it would run code in another process"),

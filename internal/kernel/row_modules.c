@@ -246,6 +246,7 @@ wrap_importlib(pyexec_kernel *k)
     PyObject *self = NULL, *wrapper = NULL;
     PyObject *importlib = PyImport_ImportModule("_frozen_importlib"); /* new */
     k->modules.find_and_load = importlib == NULL ? NULL : PyObject_GetAttrString(importlib, "_find_and_load");
+    k->modules.importlib = importlib == NULL ? NULL : Py_XNewRef(PyModule_GetDict(importlib));
     self = PyCapsule_New(k, CAPSULE, NULL);
     wrapper = self == NULL ? NULL : PyCFunction_New(&find_and_load_def, self);
     if (k->modules.find_and_load != NULL && wrapper != NULL) {
@@ -289,6 +290,7 @@ pyexec_modules_clear(pyexec_kernel *k)
     }
     free(m->items);
     Py_CLEAR(m->find_and_load);
+    Py_CLEAR(m->importlib);
     Py_CLEAR(m->again);
     Py_CLEAR(m->unfound);
     Py_CLEAR(m->table);

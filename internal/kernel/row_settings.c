@@ -8,12 +8,56 @@
 #include <string.h>
 #include <unistd.h>
 
+/* What is local to a thread is in a dict of its thread state. So is the list with which repr finds that it comes round
+ * again, which is made at once so that it is always the one entry. */
+static bool
+has_locals(PyThreadState *t)
+{
+    return t->dict != NULL && PyDict_GET_SIZE(t->dict) > 1;
+}
+
+void
+pyexec_locals_init(void)
+{
+    if (Py_ReprEnter(Py_None) == 0) {
+        Py_ReprLeave(Py_None);
+    }
+    PyErr_Clear();
+}
+
+/* threading.local, and what C modules keep per thread: the error state of numpy. The thread is as new to them then, as it
+ * would be if the call had come to another one. */
+int
+pyexec_locals_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s)
+{
+    (void)row;
+    (void)s;
+    PyThreadState *t = PyThreadState_GET();
+    if (!has_locals(t)) {
+        return 0;
+    }
+    PyObject *keys = PyDict_Keys(t->dict); /* new */
+    for (Py_ssize_t i = 0; keys != NULL && i < PyList_GET_SIZE(keys); i++) {
+        PyObject *key = PyList_GET_ITEM(keys, i); /* borrowed */
+        if (PyUnicode_CheckExact(key) && PyUnicode_CompareWithASCIIString(key, "Py_Repr") == 0) {
+            continue;
+        }
+        pyexec_bury(k, PyDict_GetItemWithError(t->dict, key));
+        if (PyDict_DelItem(t->dict, key) < 0) {
+            PyErr_Clear();
+        }
+    }
+    int result = keys == NULL ? -1 : 0;
+    Py_XDECREF(keys);
+    return result;
+}
+
 bool
 pyexec_settings_quiet(pyexec_kernel *k)
 {
     PyThreadState *t = PyThreadState_GET();
     return Py_GetRecursionLimit() == k->settings.recursion_limit && k->gc_enabled && t->c_traceobj == NULL &&
-           t->c_profileobj == NULL && t->context == NULL && t->async_gen_firstiter == NULL &&
+           t->c_profileobj == NULL && t->context == NULL && !has_locals(t) && t->async_gen_firstiter == NULL &&
            t->async_gen_finalizer == NULL && !k->settings.cwd_changed && !k->touched && pyexec_templates_quiet(k) &&
            PyInterpreterState_ThreadHead(k->interp) == k->settings.thread_head;
 }
