@@ -312,7 +312,7 @@ func TestCutMark(t *testing.T) {
 
 // What C code writes to descriptor 1 is the process's own output, in process: it is neither kept nor streamed.
 func TestWritesToTheDescriptor(t *testing.T) {
-	ex := open(t, pyexec.Config{})
+	ex := openAt(t, pyexec.Config{})
 	r, w, err := os.Pipe()
 	require.NoError(t, err)
 	var out bytes.Buffer

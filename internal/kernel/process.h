@@ -117,11 +117,14 @@ pyexec_output_area(uint64_t max_output)
     return max_output < 1 << 14 ? 1 << 14 : max_output;
 }
 
-/* ask.c: the host_ask of workers, and what comes in between calls. GIL not held. */
-void pyexec_worker_ask(pyexec_request *r);
-void pyexec_ask_begin(int fd, pid_t self);
-void pyexec_send_all(int fd, struct iovec *parts, size_t n); /* the process ends if it cannot */
-void pyexec_ask_lock(bool take); /* while it is held, no question is sent */
+/* connection.c. GIL not held. The process ends if its host cannot be talked to. */
+void pyexec_connection_begin(int fd);
+bool pyexec_connection_is_ours(void);  /* this is no fork of a snippet's */
+void pyexec_connection_littered(void); /* something was left behind that the template has to look for */
+const char *pyexec_next_call(void);    /* a pyexec_head, and what follows it */
+void pyexec_call_done(void);
+void pyexec_send(struct iovec *parts, size_t n);
+void pyexec_worker_ask(pyexec_request *r); /* the host_ask of workers */
 
 /* worker.c: serves calls on fd until the host closes it; does not return. GIL not held. */
 void pyexec_serve(pyexec_kernel *k, int fd) __attribute__((noreturn));
