@@ -13,6 +13,9 @@ import (
 // ErrClosed is returned by calls on an Executor after its Close.
 var ErrClosed = errors.New("pyexec: the executor is closed")
 
+// ErrBusy is returned by calls that would have to wait, when Config.MaxWaiting others wait already.
+var ErrBusy = errors.New("pyexec: too many callers wait for an interpreter")
+
 // ErrTooLarge is returned, with the numbers, for a source or an input that is over its limit in Config.
 var ErrTooLarge = errors.New("pyexec: too large")
 

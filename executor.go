@@ -28,6 +28,12 @@ type Config struct {
 	// no more, and GOMAXPROCS otherwise; at most 1024.
 	Workers int
 
+	// Limits are bounds of the operating system's for each worker process. They need Isolation: Process. Zero: none.
+	Limits Limits
+
+	// MaxWaiting is how many callers may wait for an interpreter; one more gets ErrBusy. Zero: any number.
+	MaxWaiting int
+
 	// Reset says what is put back after each call. Zero: ResetAll.
 	Reset ResetMode
 
@@ -150,10 +156,11 @@ type slot struct {
 	process    *process.Worker // the same, if it is that
 	call       engine.Call
 	reply      engine.Reply
-	executions int    // since the last recycle
-	crashed    bool   // there is no process any more
-	taint      string // why it must be recycled before the next call
-	broken     error  // the last recycle failed
+	executions int           // since the last recycle
+	born       time.Duration // when that was
+	crashed    bool          // there is no process any more
+	taint      string        // why it must be recycled before the next call
+	broken     error         // the last recycle failed
 }
 
 // epoch is what times within the process are counted from; a difference needs only the monotonic clock.
@@ -339,6 +346,9 @@ func (e *Executor) run(ctx context.Context, s *Snippet, hash uint64, compileOnly
 	if h != nil {
 		err = h.result(err)
 	}
+	if err != nil {
+		err = e.config.Limits.starved(err)
+	}
 	if r != nil {
 		r.Duration = now() - start
 	}
@@ -401,13 +411,21 @@ func (e *Executor) acquire(ctx context.Context) (*slot, error) {
 
 // wait queues for a worker.
 func (e *Executor) wait(ctx context.Context) (*slot, error) {
-	e.stats.waiting.Add(1) // from here on, put gives to the queue ...
+	n := e.stats.waiting.Add(1) // from here on, put gives to the queue ...
 	defer e.stats.waiting.Add(-1)
 	if w := e.free.Swap(nil); w != nil { // ... but may just have given to free
 		return w, nil
 	}
 	if ctx.Value(insideKey{e}) != nil || e.inside.here() {
 		return nil, ErrReentrant
+	}
+	if limit := e.config.MaxWaiting; limit > 0 && n > int64(limit) {
+		select {
+		case w := <-e.queue: // it was only just given back
+			return w, nil
+		default:
+			return nil, ErrBusy
+		}
 	}
 	select {
 	case w := <-e.queue:

@@ -403,6 +403,8 @@ func TestConfigErrorsNameTheField(t *testing.T) {
 	for field, c := range map[string]pyexec.Config{
 		"Isolation":    {Isolation: 7},
 		"Workers":      {Workers: 2}, // in process
+		"MaxWaiting":   {MaxWaiting: -1},
+		"Limits":       {Limits: pyexec.Limits{FileSize: 1}, Isolation: pyexec.InProcess, Workers: 1},
 		"Reset":        {Reset: 7},
 		"Namespace":    {Namespace: 7},
 		"RecycleEvery": {RecycleEvery: -2},
@@ -416,7 +418,7 @@ func TestConfigErrorsNameTheField(t *testing.T) {
 		"MaxDepth":     {MaxDepth: 10_001},
 		"Preload":      {Preload: []string{""}},
 	} {
-		if c.Isolation == 0 && c.Workers == 0 {
+		if c.Workers == 0 && c.Isolation == 0 {
 			c = at(c)
 		}
 		_, err := pyexec.New(c)

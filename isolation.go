@@ -90,6 +90,12 @@ func (c *Config) fillIsolation() error {
 	if c.Isolation == InProcess && c.Workers > 1 {
 		return &ConfigError{Field: "Workers", Value: c.Workers, Reason: "there can be one in process; Isolation: Process has more"}
 	}
+	if err := c.Limits.check(c.Isolation); err != nil {
+		return err
+	}
+	if c.MaxWaiting < 0 {
+		return &ConfigError{Field: "MaxWaiting", Value: c.MaxWaiting, Reason: "it is negative"}
+	}
 	if c.Workers == 0 {
 		c.Workers = 1
 		if c.Isolation != InProcess {
@@ -108,6 +114,7 @@ func newProcessExecutor(config Config) (*Executor, error) {
 		MaxDepth:     uint32(config.MaxDepth),
 		Preload:      config.Preload,
 		Keep:         config.Keep,
+		Limits:       config.Limits.resources(),
 		Spares:       config.Workers,
 		Logger:       config.Logger,
 	})
@@ -159,7 +166,7 @@ func (e *Executor) failed(ctx context.Context, w *slot, err error, start time.Du
 	var crash *process.Crash
 	if !errors.As(err, &crash) {
 		w.taint = err.Error()
-		return nil, fmt.Errorf("pyexec: %w", err)
+		return nil, e.config.Limits.starved(fmt.Errorf("pyexec: %w", err))
 	}
 	w.crashed = true
 	e.stats.executions.Add(1)
@@ -173,6 +180,9 @@ func (e *Executor) failed(ctx context.Context, w *slot, err error, start time.Du
 	c := &CrashError{
 		Signal: syscall.Signal(crash.Signal), ExitCode: crash.ExitCode, Reason: crash.Reason, Report: crash.Report,
 		Frames: reportFrames(crash.Report, &sources{name: w.call.Name, code: w.call.Code, files: map[string][]string{}}),
+	}
+	if crash.Signal == int(syscall.SIGXCPU) && e.config.Limits.CPU != 0 {
+		c.Reason = fmt.Sprintf("it had used up Config.Limits.CPU, %v", e.config.Limits.CPU)
 	}
 	if crash.Stopped != 0 {
 		c.Reason = fmt.Sprintf("it had been stopped by signal %d", crash.Stopped)

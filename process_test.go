@@ -487,3 +487,55 @@ func TestFairness(t *testing.T) {
 	wg.Wait()
 	assert.Zero(t, ex.Stats().Waiting)
 }
+
+func TestLimits(t *testing.T) {
+	ex := openProcess(t, pyexec.Config{Limits: pyexec.Limits{
+		AddressSpace: 512 << 20, CPU: time.Millisecond, FileSize: 1 << 20, OpenFiles: 40,
+	}})
+	for code, want := range map[string]string{
+		"x = bytearray(1 << 30)": "MemoryError",
+		"def f():\n    a = []\n    while True: a.append(bytearray(1 << 20))\nf()":                        "MemoryError",
+		"import tempfile\nwith tempfile.TemporaryFile() as f:\n    f.write(b'x' * (2 << 20)); f.flush()": "OSError",
+		"import os\nwhile True: os.open('/dev/null', 0)":                                                 "OSError",
+		"import resource; resource.setrlimit(resource.RLIMIT_CPU, (100, 100))":                           "PermissionError",
+	} {
+		_, err := ex.Execute(ctx, code, nil)
+		require.ErrorIs(t, err, pyexec.ErrType(want), code)
+		assert.Equal(t, want == "MemoryError", errors.Is(err, pyexec.ErrMemoryLimit), code)
+		assert.Equal(t, int64(2), run(t, ex, "1 + 1").Value)
+	}
+	_, err := ex.Execute(ctx, "a = []\nwhile True: a.append(bytearray(1 << 20))", nil)
+	require.ErrorIs(t, err, pyexec.ErrMemoryLimit, "also if there is none left to report it with")
+	for range 2 {
+		_, err := ex.Execute(ctx, "while True: pass", nil)
+		var crash *pyexec.CrashError
+		require.ErrorAs(t, err, &crash)
+		assert.Equal(t, syscall.SIGXCPU, crash.Signal)
+		assert.Contains(t, crash.Reason, "Limits.CPU")
+	}
+}
+
+func TestBusy(t *testing.T) {
+	ex := open(t, pyexec.Config{MaxWaiting: 1})
+	done, release := blocked(t, ex)
+	waiting := make(chan error)
+	go func() {
+		_, err := ex.Execute(ctx, "1", nil)
+		waiting <- err
+	}()
+	for ex.Stats().Waiting == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	_, err := ex.Execute(ctx, "1", nil)
+	require.ErrorIs(t, err, pyexec.ErrBusy)
+	release()
+	require.NoError(t, <-done)
+	require.NoError(t, <-waiting)
+	run(t, ex, "1")
+}
+
+func TestAllWorkersAge(t *testing.T) {
+	ex := openProcess(t, pyexec.Config{Workers: 3, RecycleAfter: 5 * time.Millisecond})
+	require.Eventually(t, func() bool { return ex.Stats().RecyclesBy[pyexec.RecycleAge] >= 9 }, 10*time.Second, time.Millisecond)
+	run(t, ex, "1")
+}

@@ -49,6 +49,8 @@ func (e *Executor) due(w *slot) RecycleReason {
 		return RecycleTaint
 	case e.config.RecycleEvery > 0 && w.executions >= e.config.RecycleEvery:
 		return RecycleExecutions
+	case e.workers > 1 && e.config.RecycleAfter > 0 && now()-w.born >= e.config.RecycleAfter:
+		return RecycleAge
 	}
 	return ""
 }
@@ -72,7 +74,7 @@ func (e *Executor) recycle(w *slot, reason RecycleReason) error {
 	if w.taint != "" {
 		s.recycle.LastTaint = w.taint
 	}
-	w.taint, w.broken, w.executions, w.crashed = "", nil, 0, false
+	w.taint, w.broken, w.executions, w.crashed, w.born = "", nil, 0, false, now()
 	return nil
 }
 
@@ -100,15 +102,56 @@ func (e *Executor) startAging() {
 		return
 	}
 	e.byAge = time.AfterFunc(math.MaxInt64, func() {
-		w, err := e.acquire(context.Background())
-		if err != nil {
-			return // closed
+		if e.age() {
+			e.byAge.Reset(e.config.RecycleAfter)
 		}
-		if err := e.recycle(w, RecycleAge); err != nil {
-			e.config.Logger.Error("pyexec: the interpreter could not be recycled; the next call tries again", "error", err)
-		}
-		e.put(w)
-		e.byAge.Reset(e.config.RecycleAfter)
 	})
 	e.byAge.Reset(e.config.RecycleAfter) // only now, when the function can see byAge
+}
+
+// age recycles the one interpreter, or of many those that are idle: the others are looked at when they are given back. It
+// returns false when the Executor is closed.
+func (e *Executor) age() bool {
+	var all []*slot
+	defer func() {
+		for _, w := range all {
+			e.put(w)
+		}
+	}()
+	for e.workers > 1 {
+		w := e.free.Swap(nil)
+		if w == nil {
+			select {
+			case w = <-e.queue:
+			default:
+				return !e.isClosing()
+			}
+		}
+		all = append(all, w)
+		if e.due(w) == RecycleAge {
+			e.recycleAged(w)
+		}
+	}
+	w, err := e.acquire(context.Background())
+	if err != nil {
+		return false // closed
+	}
+	e.recycleAged(w)
+	e.put(w)
+	return true
+}
+
+func (e *Executor) recycleAged(w *slot) {
+	if err := e.recycle(w, RecycleAge); err != nil {
+		e.config.Logger.Error("pyexec: the interpreter could not be recycled; the next call tries again", "error", err)
+	}
+}
+
+func (e *Executor) isClosing() bool {
+	select {
+	case <-e.closing:
+		return true
+	default:
+		return false
+	}
 }

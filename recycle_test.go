@@ -174,7 +174,12 @@ func TestRecycleHidesNothingFromWaitingCalls(t *testing.T) {
 // rss is the resident memory of the process, in KiB.
 func rss(t *testing.T) int {
 	t.Helper()
-	b, err := os.ReadFile("/proc/self/status")
+	return rssOf(t, os.Getpid())
+}
+
+func rssOf(t *testing.T, pid int) int {
+	t.Helper()
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 	require.NoError(t, err)
 	for _, line := range strings.Split(string(b), "\n") {
 		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {

@@ -26,6 +26,14 @@ enum {
 
 enum { PYEXEC_MAX_RLIMITS = 8 };
 
+enum { /* pyexec_template_config.limits[].resource */
+    PYEXEC_LIMIT_ADDRESS_SPACE = 1,
+    PYEXEC_LIMIT_CPU, /* of each call, in seconds */
+    PYEXEC_LIMIT_FILE_SIZE,
+    PYEXEC_LIMIT_OPEN_FILES,
+    PYEXEC_LIMIT_PROCESSES
+};
+
 typedef struct { /* the first message; the two texts follow it */
     uint64_t cache_entries, cache_bytes, max_output, max_result;
     uint32_t max_depth, preload_len, keep_len, nlimits;
@@ -126,8 +134,9 @@ void pyexec_call_done(void);
 void pyexec_send(struct iovec *parts, size_t n);
 void pyexec_worker_ask(pyexec_request *r); /* the host_ask of workers */
 
-/* worker.c: serves calls on fd until the host closes it; does not return. GIL not held. */
-void pyexec_serve(pyexec_kernel *k, int fd) __attribute__((noreturn));
+/* worker.c: serves calls on fd until the host closes it; does not return. cpu is in seconds for each call; 0: any time. GIL
+ * not held. */
+void pyexec_serve(pyexec_kernel *k, int fd, uint64_t cpu) __attribute__((noreturn));
 
 /* Between PyOS_BeforeFork and serving, in the child. GIL held. */
 void pyexec_become_worker(pyexec_kernel *k, pyexec_shared *shared);

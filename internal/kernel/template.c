@@ -215,6 +215,32 @@ make_shared(void)
     return fd;
 }
 
+static uint64_t /* seconds of CPU for each call */
+set_limits(void)
+{
+    static const int numbers[] = {[PYEXEC_LIMIT_ADDRESS_SPACE] = RLIMIT_AS, [PYEXEC_LIMIT_FILE_SIZE] = RLIMIT_FSIZE,
+                                  [PYEXEC_LIMIT_OPEN_FILES] = RLIMIT_NOFILE, [PYEXEC_LIMIT_PROCESSES] = RLIMIT_NPROC};
+    uint64_t cpu = 0;
+    for (uint32_t i = 0; i < t.config.nlimits; i++) {
+        uint64_t resource = t.config.limits[i].resource, value = t.config.limits[i].value;
+        struct rlimit limit = {value, value}, now;
+        if (resource == PYEXEC_LIMIT_CPU) {
+            cpu = value;
+            continue;
+        }
+        if (resource > PYEXEC_LIMIT_PROCESSES || getrlimit((__rlimit_resource_t)numbers[resource], &now) < 0) {
+            _exit(1);
+        }
+        if (now.rlim_max != RLIM_INFINITY && limit.rlim_max > now.rlim_max) { /* the host itself is bound closer */
+            limit.rlim_cur = limit.rlim_max = now.rlim_max;
+        }
+        if (setrlimit((__rlimit_resource_t)numbers[resource], &limit) < 0) {
+            _exit(1);
+        }
+    }
+    return cpu;
+}
+
 static void __attribute__((noreturn))
 child(int socket, int other_end, int memory)
 {
@@ -234,17 +260,12 @@ child(int socket, int other_end, int memory)
     close(t.signals);
     close(other_end);
     close(memory);
-    for (uint32_t i = 0; i < t.config.nlimits; i++) {
-        struct rlimit limit = {t.config.limits[i].value, t.config.limits[i].value};
-        if (setrlimit((__rlimit_resource_t)t.config.limits[i].resource, &limit) < 0) {
-            _exit(1);
-        }
-    }
+    uint64_t cpu = set_limits();
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     pyexec_become_worker(t.k, shared);
     pyexec_detach(t.k);
-    pyexec_serve(t.k, socket);
+    pyexec_serve(t.k, socket, cpu);
 }
 
 static void
@@ -367,6 +388,19 @@ configure(pyexec_config *config)
     t.shared_size = sizeof(pyexec_shared) + 2 * pyexec_output_area(t.config.max_output);
 }
 
+/* When memory runs out, a worker is what can be spared; and what is left of one that crashed is no file of the host's. */
+static void
+volunteer(void)
+{
+    struct rlimit none = {0, 0};
+    setrlimit(RLIMIT_CORE, &none);
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        (void)!write(fd, "500", 3);
+        close(fd);
+    }
+}
+
 static void
 reset_signals(void)
 {
@@ -374,7 +408,8 @@ reset_signals(void)
     for (int i = 1; i < NSIG; i++) {
         signal(i, SIG_DFL); /* the host may ignore some */
     }
-    signal(SIGPIPE, SIG_IGN); /* as Python does: EPIPE is an exception */
+    signal(SIGPIPE, SIG_IGN); /* as Python does: EPIPE and EFBIG are exceptions */
+    signal(SIGXFSZ, SIG_IGN);
     sigemptyset(&mask);
     sigaddset(&mask, SIGCHLD);
     sigprocmask(SIG_SETMASK, &mask, NULL);
@@ -395,6 +430,7 @@ be_template(void)
     fcntl(PYEXEC_CONTROL_FD, F_SETFD, FD_CLOEXEC);
     prctl(PR_SET_NAME, "pyexec-template");
     prctl(PR_SET_CHILD_SUBREAPER, 1);
+    volunteer();
     bool reserved = reserve_report_fd();
     reset_signals();
     if (t.signals < 0 || !reserved) {

@@ -6,7 +6,9 @@
 #ifdef __linux__
 
 #include <pthread.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static pyexec_kernel *kernel = NULL;
@@ -101,14 +103,33 @@ in_fork(void)
     kernel->out.open = kernel->err.open = false;
 }
 
+/* The system counts from the process's beginning, and in whole seconds. */
+static void
+limit_cpu(uint64_t seconds)
+{
+    struct timespec used;
+    struct rlimit limit;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    getrlimit(RLIMIT_CPU, &limit);
+    limit.rlim_cur = (rlim_t)used.tv_sec + (used.tv_nsec > 0) + seconds;
+    if (limit.rlim_max != RLIM_INFINITY && limit.rlim_cur > limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+    }
+    setrlimit(RLIMIT_CPU, &limit);
+}
+
 void
-pyexec_serve(pyexec_kernel *k, int fd)
+pyexec_serve(pyexec_kernel *k, int fd, uint64_t cpu)
 {
     kernel = k;
     pthread_atfork(NULL, NULL, in_fork);
     pyexec_connection_begin(fd);
     for (;;) {
-        call(pyexec_next_call());
+        const char *message = pyexec_next_call();
+        if (cpu != 0) {
+            limit_cpu(cpu);
+        }
+        call(message);
         pyexec_call_done();
     }
 }

@@ -25,11 +25,20 @@ type Config struct {
 	Logger                   *slog.Logger
 }
 
-// A Limit is a resource limit of a worker, as in setrlimit(2).
+// A Limit is a resource limit of a worker. That of CPU is for each call, in seconds.
 type Limit struct {
 	Resource int
 	Value    uint64
 }
+
+// The resources, by numbers of our own, since those of setrlimit(2) are not the same everywhere.
+const (
+	AddressSpace = iota + 1
+	CPU
+	FileSize
+	OpenFiles
+	Processes
+)
 
 // A StartError says why a template process could not be started.
 type StartError struct{ Reason string }

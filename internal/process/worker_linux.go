@@ -12,9 +12,10 @@ import (
 
 // A Worker is a place for one process at a time. It implements engine.Worker.
 type Worker struct {
-	pool *Pool
-	buf  []byte // what is sent, and then what comes back
-	proc *proc  // nil: none yet
+	pool  *Pool
+	buf   []byte // what is sent, and then what comes back
+	proc  *proc  // nil: none yet
+	dirty bool   // it is to be killed, and what it may have left looked for
 }
 
 // keepBuffer is the size up to which a buffer is kept for the next call.
@@ -96,7 +97,9 @@ func (w *Worker) exchange(pr *proc, c *engine.Call, r *engine.Reply) error {
 		return err
 	}
 	pr.mess = in.start != in.end
-	return decodeReply(body, r)
+	err = decodeReply(body, r)
+	w.dirty = len(r.Taint) > 0
+	return err
 }
 
 // A reader takes one message after the other from a connection.
@@ -231,7 +234,8 @@ func (w *Worker) Killer() func() {
 // Recycle implements engine.Worker: the process is left to die, and the next one is at hand if there is a spare; Prepare
 // waits for one if not.
 func (w *Worker) Recycle() (engine.Method, error) {
-	w.drop(false)
+	w.drop(w.dirty)
+	w.dirty = false
 	w.proc = w.pool.take()
 	return engine.Replaced, nil
 }
