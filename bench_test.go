@@ -484,6 +484,7 @@ func variants(b *testing.B, ex *pyexec.Executor) []*variant {
 		})
 	}
 	crossings(b, ex, add)
+	processes(b, ex, add)
 	return vs
 }
 
@@ -525,7 +526,7 @@ func lines() []line {
 	add(line{what: "notes' design, 15 lines", against: "Execute, cached, 15 lines" + on})
 	add(line{what: "notes' design, 15 lines", against: "Execute, cached, 15 lines, recycle every 1000"})
 	add(line{what: "notes' design, sys.path", against: "Execute, cached, sys.path" + on})
-	return append(ls, crossingLines()...)
+	return append(append(ls, crossingLines()...), processLines()...)
 }
 
 // report prints the table and gives its ratios to benchstat as sub-benchmarks.

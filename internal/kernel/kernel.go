@@ -27,6 +27,7 @@ import (
 	"runtime"
 	"strings"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"github.com/go-pyexec/pyexec/internal/engine"
@@ -184,6 +185,16 @@ func (k *Kernel) BenchEval(code string, n int) (int64, error) {
 		return 0, errors.New("the bench snippet failed")
 	}
 	return ns, nil
+}
+
+// BenchPingPong sends request bytes to another process, and gets reply bytes back, n times, in C, and returns how long
+// that took: the limit of what a worker process can be.
+func BenchPingPong(request, reply, n int) (time.Duration, error) {
+	ns := int64(C.pyexec_bench_ping_pong(C.size_t(request), C.size_t(reply), C.int64_t(n)))
+	if ns < 0 {
+		return 0, errors.New("the bench's processes could not talk")
+	}
+	return time.Duration(ns), nil
 }
 
 // Version is the interpreter's, as sys.version shows it.

@@ -266,9 +266,10 @@ pyexec_objects_adopt(pyexec_kernel *k)
 {
     for (size_t i = 0; i < k->objects.n; i++) {
         pyexec_object *o = &k->objects.items[i];
-        bool dirty = o->dirty;
-        o->dirty = false;
-        if (!dirty && changed(k, o) && accept(k, o) < 0) {
+        if (o->dirty) {
+            o->dirty = false; /* and written only then: after a fork, each page that is written is copied */
+        }
+        else if (changed(k, o) && accept(k, o) < 0) {
             return -1;
         }
     }

@@ -356,7 +356,9 @@ pyexec_watch_accept(pyexec_kernel *k)
     changed_count = 0;
 #else
     for (size_t i = 0; i < k->watch.ndicts; i++) {
-        pyexec_watch_dict_accept(k, i);
+        if (pyexec_watch_dict_changed(k, i)) {
+            pyexec_watch_dict_accept(k, i);
+        }
     }
 #endif
     pyexec_settings_accept(k);

@@ -146,9 +146,15 @@ func (r *reader) fill(n int) error {
 			}
 			r.buf = append(r.buf, make([]byte, max(0, min(n, 2*len(r.buf))-len(r.buf)))...)
 		}
-		got, err := r.proc.receive(r.buf[r.end:])
-		if err != nil {
-			return err
+		got := 0
+		if r.end == 0 {
+			got = r.proc.look(r.buf)
+		}
+		if got == 0 {
+			var err error
+			if got, err = r.proc.receive(r.buf[r.end:]); err != nil {
+				return err
+			}
 		}
 		r.end += got
 	}
