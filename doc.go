@@ -40,6 +40,12 @@
 // the caller's back. Where finalising and initialising CPython again is known to be unsafe (after numpy, on 3.12 and 3.13,
 // with threads left running) everything is put back and collected instead, and modules stay loaded; [Stats] tells which.
 //
+// # Worker processes
+//
+// With [Config.Isolation] set to [Process] snippets run in worker processes instead, [Config.Workers] of them: this program's
+// executable, started once more as a template that is forked for each worker. A crash is a [CrashError] of one call,
+// recycling is a fresh fork, a context ends a call that runs, and [Limits] bind each worker.
+//
 // # What in-process execution cannot do
 //
 // A segmentation fault in native code, or a snippet that uses ctypes to write where it likes, ends the host. Calls that
