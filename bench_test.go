@@ -2,6 +2,7 @@ package pyexec_test
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -160,6 +161,23 @@ func BenchmarkParallel(b *testing.B) {
 
 func BenchmarkRecycleEvery1000(b *testing.B) {
 	benchRun(b, openBench(b, pyexec.Config{}), pyexec.Snippet{}, []string{oneLine})
+}
+
+// BenchmarkMemoryLimit is what counting costs: a limit that is far away, and none.
+func BenchmarkMemoryLimit(b *testing.B) {
+	const large = "x = [bytes(1000) for _ in range(100)]\ny = [[i] for i in range(1000)]\nx = y = None"
+	for _, c := range []struct{ name, code string }{{"one-line", oneLine}, {"15-line", fifteen}, {"allocating", large}} {
+		for _, limit := range []int{0, 1 << 30} {
+			b.Run(fmt.Sprintf("%s/limit=%d", c.name, limit), func(b *testing.B) {
+				ex, err := pyexec.New(pyexec.Config{MemoryLimit: limit, RecycleEvery: pyexec.RecycleNever})
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer ex.Close()
+				benchRun(b, ex, pyexec.Snippet{}, []string{c.code})
+			})
+		}
+	}
 }
 
 func BenchmarkDecode(b *testing.B) {
@@ -429,6 +447,17 @@ func variants(b *testing.B, ex *pyexec.Executor) []*variant {
 			_, err := ex.Run(ctx, wanted)
 			check(err)
 		}))
+		limited := pyexec.Snippet{Code: s.code, Timeout: time.Hour}
+		add("Run, cached, Timeout, "+s.name, 0, configured(pyexec.ResetAll, s.code, func(int) {
+			_, err := ex.Run(ctx, limited)
+			check(err)
+		}))
+		withContext, cancel := context.WithTimeout(ctx, time.Hour)
+		b.Cleanup(cancel)
+		add("Execute, cached, context with a deadline, "+s.name, 0, configured(pyexec.ResetAll, s.code, func(int) {
+			_, err := ex.Execute(withContext, s.code, nil)
+			check(err)
+		}))
 		codes, next := distinct(s.code), 0
 		each := func() string {
 			next = (next + 1) % len(codes)
@@ -503,6 +532,13 @@ func lines() []line {
 		}
 		add(line{what: cached + off, against: loop})
 		add(line{what: cached + on, against: cached + off, target: "<= 1.05x", met: atMost(1.05)})
+		for _, v := range []string{"Run, cached, Timeout, ", "Execute, cached, context with a deadline, "} {
+			if s == "one line" {
+				add(line{what: v + s, against: cached + on, target: "< 0.5 µs more"})
+			} else {
+				add(line{what: v + s, against: cached + on, target: "<= 1.05x", met: atMost(1.05)})
+			}
+		}
 		add(line{what: "Program.Run, " + s, against: loop})
 		add(line{what: "Run, cached, x wanted, " + s, against: loop})
 		for _, v := range []string{"Run, cached, variables, ", "Execute, uncached, ", "Run, uncached, variables, "} {

@@ -49,6 +49,13 @@
 // # What in-process execution cannot do
 //
 // A segmentation fault in native code, or a snippet that uses ctypes to write where it likes, ends the host. Calls that
-// would end the host deliberately (os._exit, os.abort, a signal to itself) or double it (os.fork, os.exec) raise instead. A
-// context bounds how long a call waits for its turn, not yet how long it runs.
+// would end the host deliberately (os._exit, os.abort, a signal to itself) or double it (os.fork, os.exec) raise instead.
+// C code that neither looks for signals nor allocates cannot be stopped.
+//
+// # Limits
+//
+// A call whose context can end, or that has a [Snippet.Timeout], returns with a [StoppedError] at the latest [Config.Grace]
+// after that. It is stopped with growing force, within its finalizers and while things are put back, too; if nothing helps it
+// is left behind, and [Stats] and [StuckError] say which call blocks the interpreter. [Config.MemoryLimit] bounds what Python
+// allocates in a call.
 package pyexec

@@ -70,6 +70,22 @@ type Config struct {
 	// MaxDepth bounds how deep values may be nested, in either direction. Zero: 1000; at most 10,000.
 	MaxDepth int
 
+	// Grace is how long a call may take to stop after its deadline, or its context's end. For the first quarter of it, the
+	// snippet's own handlers and finally blocks may run. After it the caller gets its error, and the call is left behind.
+	// Zero: 250 ms.
+	Grace time.Duration
+
+	// MemoryLimit bounds, in bytes, what Python may allocate in one call beyond what there was: more gives a MemoryError in
+	// the snippet, and ErrMemoryLimit if that escapes. To handle it, a call may have 16 MiB more in small blocks. What C
+	// code allocates past Python's allocators is not counted (arrays of numpy, mmap, ctypes). Zero: no limit; else at
+	// least 1 MiB.
+	MemoryLimit int
+
+	// RecycleOnGrowth is by how many bytes the resident memory of the process may have grown since the interpreter was
+	// last recycled; more is a reason to recycle it. It is looked at every 64 calls, and it is the whole process's: Go's
+	// own memory counts, too. Zero: growth is no reason.
+	RecycleOnGrowth int
+
 	// Preload names modules that are imported whenever the interpreter starts, so that no snippet waits for them. What
 	// their import changes in the interpreter belongs to what is reset to. One that cannot be imported makes New fail.
 	Preload []string
@@ -117,6 +133,9 @@ type Snippet struct {
 	// Functions are Go functions that the snippet can call, beside those of the Config, or instead of one of the same
 	// name. A variable of the same name hides a function.
 	Functions Functions
+	// Timeout bounds the call, from waiting for its turn to resetting what it changed, as a deadline of its context does.
+	// Zero: none; negative: over already.
+	Timeout time.Duration
 	// Stdin is what the snippet reads from sys.stdin, as far as it reads, and when it does: a Reader that blocks makes
 	// the snippet wait. Its error is an OSError in Python; past Config.MaxInput that is ErrTooLarge. Nil: empty.
 	Stdin io.Reader
@@ -148,12 +167,22 @@ type Executor struct {
 
 	functions functionSet // of the Config
 	inside    inside
+	// Close has lost its patience: what still runs is to stop.
+	stopping chan struct{}
+	gaveUp   chan struct{} // closed when Close has waited in vain
+	giveUp   sync.Once
+	slots    []*slot
+	trouble  trouble
+	growth   growth
 }
 
 // A slot is a worker and what belongs to it while somebody holds it. Whoever took it owns it.
 type slot struct {
 	worker     engine.Worker
 	process    *process.Worker // the same, if it is that
+	stopper    engine.Stopper  // the same; nil if it cannot be stopped
+	hand       hand
+	id         uint64 // of the last call
 	call       engine.Call
 	reply      engine.Reply
 	executions int           // since the last recycle
@@ -191,6 +220,7 @@ func New(config Config) (*Executor, error) {
 		MaxOutput:    uint64(config.MaxOutput),
 		MaxResult:    uint64(config.MaxResult),
 		MaxDepth:     uint32(config.MaxDepth),
+		MemoryLimit:  uint64(config.MemoryLimit),
 		Preload:      config.Preload,
 		Keep:         config.Keep,
 	})
@@ -210,11 +240,21 @@ func newExecutor(config Config, workers ...engine.Worker) *Executor {
 		closing: make(chan struct{}),
 		closed:  make(chan struct{}),
 		seed:    maphash.MakeSeed(),
+
+		stopping: make(chan struct{}),
+		gaveUp:   make(chan struct{}),
+		trouble:  trouble{all: make(chan struct{})},
 	}
-	for _, w := range workers {
-		p, _ := w.(*process.Worker)
-		e.put(&slot{worker: w, process: p})
+	for _, worker := range workers {
+		w := &slot{worker: worker}
+		w.process, _ = worker.(*process.Worker)
+		w.stopper, _ = worker.(engine.Stopper)
+		w.hand.done = make(chan outcome, 1)
+		w.hand.body = func() { e.carry(w) }
+		e.slots = append(e.slots, w)
+		e.put(w)
 	}
+	e.growth.start(config.RecycleOnGrowth)
 	e.startAging()
 	return e
 }
@@ -237,6 +277,18 @@ func (c *Config) fill() error {
 	}
 	if c.RecycleAfter < 0 {
 		return &ConfigError{Field: "RecycleAfter", Value: c.RecycleAfter, Reason: "it is negative"}
+	}
+	if c.Grace == 0 {
+		c.Grace = 250 * time.Millisecond
+	}
+	if c.Grace < 0 {
+		return &ConfigError{Field: "Grace", Value: c.Grace, Reason: "it is negative"}
+	}
+	if c.MemoryLimit != 0 && (c.MemoryLimit < 1<<20 || c.MemoryLimit > 1<<46) {
+		return &ConfigError{Field: "MemoryLimit", Value: c.MemoryLimit, Reason: "it is neither 0 nor between 1 MiB and 64 TiB"}
+	}
+	if c.RecycleOnGrowth < 0 {
+		return &ConfigError{Field: "RecycleOnGrowth", Value: c.RecycleOnGrowth, Reason: "it is negative"}
 	}
 	for _, f := range []struct {
 		name          string
@@ -282,9 +334,13 @@ func (e *Executor) Execute(ctx context.Context, code string, in Vars) (*Result, 
 // Run executes a snippet and returns what came of it.
 //
 // The error is nil, or tells what went wrong: a *PythonError for an exception, an *ExitError for SystemExit, an
-// *InputError for a variable that has no Python form or a function that cannot be called, ErrTooLarge for a Code or input over its limit, ErrClosed after
-// Close, or ctx.Err() if ctx ended before the call's turn came. With the first two there is also a Result, as far as the
-// snippet got; with the others the snippet did not run, and the Result is nil.
+// *StoppedError for a call that had to be stopped, *InputError for a variable that has no Python form or a function that
+// cannot be called, ErrTooLarge for a Code or input over its limit, ErrClosed after Close, or ctx.Err() if ctx ended before
+// the call's turn came. With the first three there is also a Result, as far as the snippet got; with the others the snippet
+// did not run, and the Result is nil.
+//
+// A call whose ctx can end, or that has a Timeout, returns within Config.Grace after that, whatever the snippet does. A
+// call without either stays on the caller's goroutine, and waits as long as the snippet takes.
 func (e *Executor) Run(ctx context.Context, s Snippet) (*Result, error) {
 	return e.run(ctx, &s, e.hash(s.name(), s.Code), false)
 }
@@ -312,32 +368,56 @@ func (e *Executor) run(ctx context.Context, s *Snippet, hash uint64, compileOnly
 	if err != nil {
 		return nil, err
 	}
+	var deadline time.Duration
+	if s.Timeout < 0 {
+		return nil, context.DeadlineExceeded
+	}
+	if s.Timeout > 0 {
+		deadline = now() + s.Timeout
+	}
 	var h *host
 	if e.asks(s) && !compileOnly {
 		if h, err = e.newHost(ctx, s); err != nil {
 			return nil, err
 		}
 	}
-	w, err := e.acquire(ctx)
+	w, err := e.acquire(ctx, deadline)
 	if err != nil {
 		return nil, err
 	}
-	defer e.finish(w, h)
 
 	start := now()
+	w.id++
 	w.call = engine.Call{
-		Name: s.name(), Code: s.Code, Hash: hash,
+		ID: w.id, Since: start, Name: s.name(), Code: s.Code, Hash: hash,
 		Vars: vars, Want: want,
 		Reset: e.config.Reset == ResetAll, Split: e.config.Namespace == SplitNamespace, CompileOnly: compileOnly,
 	}
 	if h != nil {
 		h.fill(&w.call)
 	}
-	if w.process != nil {
+	switch {
+	case w.process != nil:
+		if deadline != 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, deadline-start)
+			defer cancel()
+		}
 		err = w.runInProcess(ctx)
-	} else {
+	case ctx.Done() == nil && deadline == 0:
 		err = w.worker.Run(&w.call, &w.reply)
+	default:
+		var o outcome
+		if o, err = e.runLeavable(ctx, deadline, w); o.left {
+			if h != nil {
+				h.close()
+			}
+			return e.leave(o, start)
+		}
 	}
+	defer e.finish(w, h)
+	took := now() - start
+	e.stats.called(took)
 	if err != nil {
 		return e.failed(ctx, w, err, start)
 	}
@@ -349,10 +429,13 @@ func (e *Executor) run(ctx context.Context, s *Snippet, hash uint64, compileOnly
 	if err != nil {
 		err = e.config.Limits.starved(err)
 	}
-	if r != nil {
-		r.Duration = now() - start
-	}
 	w.call = engine.Call{} // keeps nothing of the caller's alive
+	if r != nil {
+		r.Duration = took
+	}
+	if w.reply.Stopped || w.reply.Memory {
+		err = e.stopped(w, err)
+	}
 	return r, err
 }
 
@@ -376,15 +459,15 @@ func (e *Executor) encodeInput(s *Snippet) (vars, want []byte, err error) {
 	return vars, want, nil
 }
 
-// acquire waits for a worker's turn, and sees to it that the worker is fit to run.
-func (e *Executor) acquire(ctx context.Context) (*slot, error) {
+// acquire waits for a worker's turn, and sees to it that the worker is fit to run. A deadline of 0 is none.
+func (e *Executor) acquire(ctx context.Context, deadline time.Duration) (*slot, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	w := e.free.Swap(nil)
 	if w == nil {
 		var err error
-		if w, err = e.wait(ctx); err != nil {
+		if w, err = e.wait(ctx, deadline); err != nil {
 			return nil, err
 		}
 	}
@@ -401,8 +484,7 @@ func (e *Executor) acquire(ctx context.Context) (*slot, error) {
 		}
 	}
 	if w.broken != nil {
-		if err := e.recycle(w, RecycleError); err != nil {
-			e.put(w)
+		if err := e.recycleFor(ctx, deadline, w, RecycleError); err != nil {
 			return nil, err
 		}
 	}
@@ -410,7 +492,7 @@ func (e *Executor) acquire(ctx context.Context) (*slot, error) {
 }
 
 // wait queues for a worker.
-func (e *Executor) wait(ctx context.Context) (*slot, error) {
+func (e *Executor) wait(ctx context.Context, deadline time.Duration) (*slot, error) {
 	n := e.stats.waiting.Add(1) // from here on, put gives to the queue ...
 	defer e.stats.waiting.Add(-1)
 	if w := e.free.Swap(nil); w != nil { // ... but may just have given to free
@@ -428,10 +510,29 @@ func (e *Executor) wait(ctx context.Context) (*slot, error) {
 		}
 	}
 	select {
+	case <-e.closing: // says more than that something is stuck
+		return nil, ErrClosed
+	default:
+	}
+	var expired <-chan time.Time
+	if deadline != 0 {
+		t := time.NewTimer(deadline - now())
+		defer t.Stop()
+		expired = t.C
+	}
+	var stuck <-chan struct{}
+	if deadline == 0 && ctx.Done() == nil {
+		stuck = e.trouble.allStuck() // it would wait for ever
+	}
+	select {
 	case w := <-e.queue:
 		return w, nil
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return nil, e.trouble.explain(ctx.Err())
+	case <-expired:
+		return nil, e.trouble.explain(context.DeadlineExceeded)
+	case <-stuck:
+		return nil, e.trouble.explain(nil)
 	case <-e.closing:
 		return nil, ErrClosed
 	}
@@ -478,49 +579,6 @@ func (e *Executor) release(w *slot) {
 	}()
 }
 
-// closeWarning is how long Close waits in silence.
-const closeWarning = 5 * time.Second
-
-// Close waits for running calls, ends the interpreter, and makes calls that wait, or come later, return ErrClosed. It may
-// be called more than once and by several goroutines: each returns when the Executor is closed. If it has to wait long it
-// tells Config.Logger what it waits for. In a function that a snippet of the Executor called it would wait for itself, so
-// there it closes nothing, and returns ErrReentrant.
-func (e *Executor) Close() error {
-	if e.inside.here() {
-		return ErrReentrant
-	}
-	e.once.Do(func() {
-		close(e.closing)
-		if e.byAge != nil {
-			e.byAge.Stop()
-		}
-		for range e.workers {
-			w := e.awaitIdle()
-			w.worker.Close()
-		}
-		close(e.closed)
-	})
-	<-e.closed
-	return nil
-}
-
-func (e *Executor) awaitIdle() *slot {
-	e.stats.waiting.Add(1)
-	defer e.stats.waiting.Add(-1)
-	if w := e.free.Swap(nil); w != nil {
-		return w
-	}
-	begin := now()
-	for wait := closeWarning; ; wait *= 2 {
-		select {
-		case w := <-e.queue:
-			return w
-		case <-time.After(wait):
-			e.config.Logger.Warn("pyexec: Close waits for a call that is still running", "waited", now()-begin)
-		}
-	}
-}
-
 func asInputError(err error) error {
 	var in *wire.InputError
 	if errors.As(err, &in) {
@@ -549,13 +607,20 @@ type Stats struct {
 	LastRecycle    time.Duration // how long the last recycle took
 	LongestRecycle time.Duration // how long the longest recycle took
 	LastTaint      string        // why the interpreter was last tainted, if ever
+	Timeouts       uint64        // calls that were stopped at their deadline
+	Cancellations  uint64        // calls that were stopped because their context was cancelled
+	MemoryStops    uint64        // calls that ended because of Config.MemoryLimit
+	LongestCall    time.Duration // how long the longest call took
+	Running        []Running     // what is under way, a call per interpreter
+	Stuck          int           // of these, those that could not be stopped
 }
 
 type counters struct {
 	executions, errors, exits, resets, evictions, cached atomic.Uint64
 	crashes                                              atomic.Uint64
 	misses, compiles                                     atomic.Uint64 // code compiled by executions, and by Compile
-	waiting                                              atomic.Int64
+	waiting, longest                                     atomic.Int64
+	timeouts, cancellations, memory                      atomic.Uint64
 
 	mu      sync.Mutex // guards recycle
 	recycle Stats      // only its fields about recycles
@@ -577,7 +642,7 @@ func (e *Executor) count(w *slot, err error, compileOnly bool) {
 	}
 	w.executions++
 	s.executions.Add(1)
-	if err != nil {
+	if err != nil && !w.reply.Stopped {
 		switch w.reply.Status {
 		case engine.Exception:
 			s.errors.Add(1)
@@ -614,5 +679,10 @@ func (e *Executor) Stats() Stats {
 	out.CacheEvictions = s.evictions.Load()
 	out.CacheEntries = s.cached.Load()
 	out.Waiting = s.waiting.Load()
+	out.Timeouts = s.timeouts.Load()
+	out.Cancellations = s.cancellations.Load()
+	out.MemoryStops = s.memory.Load()
+	out.LongestCall = time.Duration(s.longest.Load())
+	out.Running, out.Stuck = e.running()
 	return out
 }

@@ -13,7 +13,7 @@ import (
 
 // BenchEval runs n bare PyEval_EvalCode of code, each with a fresh dict, in a C loop, and returns how long they took.
 func (e *Executor) BenchEval(code string, n int) (time.Duration, error) {
-	w, err := e.acquire(context.Background())
+	w, err := e.acquire(context.Background(), 0)
 	if err != nil {
 		return 0, err
 	}
@@ -27,7 +27,7 @@ func (e *Executor) SetReset(mode ResetMode) { e.config.Reset = mode }
 
 // SetRecycleEvery changes Config.RecycleEvery, and counts executions from now. No call may run or wait meanwhile.
 func (e *Executor) SetRecycleEvery(n int) {
-	w, err := e.acquire(context.Background())
+	w, err := e.acquire(context.Background(), 0)
 	if err != nil {
 		panic(err) // closed: the benchmark is wrong
 	}
@@ -38,7 +38,7 @@ func (e *Executor) SetRecycleEvery(n int) {
 
 // Confined says whether code is proven to need no reset.
 func (e *Executor) Confined(code string) (bool, error) {
-	w, err := e.acquire(context.Background())
+	w, err := e.acquire(context.Background(), 0)
 	if err != nil {
 		return false, err
 	}
@@ -48,7 +48,7 @@ func (e *Executor) Confined(code string) (bool, error) {
 
 // CheckConfined has calls of confined code looked at all the same; one that changed something taints.
 func (e *Executor) CheckConfined(check bool) {
-	w, err := e.acquire(context.Background())
+	w, err := e.acquire(context.Background(), 0)
 	if err != nil {
 		panic(err) // closed: the test is wrong
 	}
@@ -58,7 +58,7 @@ func (e *Executor) CheckConfined(check bool) {
 
 // RunRaw runs code with variables that are already encoded, whatever they are: for fuzzing the kernel's decoder.
 func (e *Executor) RunRaw(code string, vars []byte) (*Result, error) {
-	w, err := e.acquire(context.Background())
+	w, err := e.acquire(context.Background(), 0)
 	if err != nil {
 		return nil, err
 	}

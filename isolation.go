@@ -87,6 +87,9 @@ func (c *Config) fillIsolation() error {
 	if c.Workers < 0 || c.Workers > maxWorkers {
 		return &ConfigError{Field: "Workers", Value: c.Workers, Reason: fmt.Sprintf("it is not between 1 and %d", maxWorkers)}
 	}
+	if c.Isolation == Process && c.MemoryLimit != 0 {
+		return &ConfigError{Field: "MemoryLimit", Value: c.MemoryLimit, Reason: "it is for Isolation: InProcess alone"}
+	}
 	if c.Isolation == InProcess && c.Workers > 1 {
 		return &ConfigError{Field: "Workers", Value: c.Workers, Reason: "there can be one in process; Isolation: Process has more"}
 	}
@@ -166,6 +169,11 @@ func (e *Executor) failed(ctx context.Context, w *slot, err error, start time.Du
 	var crash *process.Crash
 	if !errors.As(err, &crash) {
 		w.taint = err.Error()
+		if w.reply.Memory {
+			w.reply.Memory = false
+			e.stats.stop(ErrMemoryLimit)
+			err = fmt.Errorf("%w: %w", ErrMemoryLimit, err)
+		}
 		return nil, e.config.Limits.starved(fmt.Errorf("pyexec: %w", err))
 	}
 	w.crashed = true

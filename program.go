@@ -13,7 +13,7 @@ type Program struct {
 // Compile compiles a snippet without running it. A syntax error is a *PythonError.
 func (e *Executor) Compile(ctx context.Context, s Snippet) (*Program, error) {
 	p := &Program{executor: e, snippet: s, hash: e.hash(s.name(), s.Code)}
-	if _, err := e.run(ctx, &Snippet{Code: s.Code, Name: s.Name}, p.hash, true); err != nil {
+	if _, err := e.run(ctx, &Snippet{Code: s.Code, Name: s.Name, Timeout: s.Timeout}, p.hash, true); err != nil {
 		return nil, err
 	}
 	return p, nil

@@ -2,6 +2,7 @@ package pyexec
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -21,6 +22,7 @@ const (
 	RecycleAge        RecycleReason = "age"        // Config.RecycleAfter was reached
 	RecycleTaint      RecycleReason = "taint"      // a snippet left something that could not be put back
 	RecycleRequest    RecycleReason = "request"    // Executor.Recycle was called
+	RecycleGrowth     RecycleReason = "growth"     // Config.RecycleOnGrowth was reached
 	RecycleError      RecycleReason = "error"      // an earlier recycle had failed
 	RecycleCrash      RecycleReason = "crash"      // a worker process ended, or was ended
 )
@@ -31,13 +33,52 @@ const (
 //
 // It returns ErrClosed after Close, and ctx.Err() if ctx ends before its turn comes.
 func (e *Executor) Recycle(ctx context.Context) error {
-	w, err := e.acquire(ctx)
+	w, err := e.acquire(ctx, 0)
 	if err != nil {
 		return err
 	}
-	err = e.recycle(w, RecycleRequest)
+	if err := e.recycleFor(ctx, 0, w, RecycleRequest); err != nil {
+		return err
+	}
 	e.put(w)
-	return err
+	return nil
+}
+
+// recycleFor recycles a worker that the caller owns, and stops waiting when ctx ends, or the deadline is over. If it
+// returns an error the worker is no longer the caller's.
+func (e *Executor) recycleFor(ctx context.Context, deadline time.Duration, w *slot, reason RecycleReason) error {
+	done := make(chan error)
+	gone := make(chan struct{})
+	go func() {
+		err := e.recycle(w, reason)
+		if err != nil {
+			e.put(w)
+		}
+		select {
+		case done <- err:
+		case <-gone:
+			if err == nil {
+				e.put(w)
+			}
+		}
+	}()
+	var expired <-chan time.Time
+	if deadline != 0 {
+		t := time.NewTimer(deadline - now())
+		defer t.Stop()
+		expired = t.C
+	}
+	var err error
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-expired:
+		err = context.DeadlineExceeded
+	}
+	close(gone)
+	return e.trouble.explain(err)
 }
 
 // due is the reason to recycle w now, or empty.
@@ -51,6 +92,8 @@ func (e *Executor) due(w *slot) RecycleReason {
 		return RecycleExecutions
 	case e.workers > 1 && e.config.RecycleAfter > 0 && now()-w.born >= e.config.RecycleAfter:
 		return RecycleAge
+	case e.growth.limit != 0 && w.executions%growthEvery == 0 && e.growth.reached():
+		return RecycleGrowth
 	}
 	return ""
 }
@@ -58,7 +101,9 @@ func (e *Executor) due(w *slot) RecycleReason {
 // recycle recycles a worker that the caller owns.
 func (e *Executor) recycle(w *slot, reason RecycleReason) error {
 	start := now()
-	method, err := w.worker.Recycle()
+	var method engine.Method
+	var err error
+	e.guarded(w, func() { method, err = w.worker.Recycle() })
 	took := now() - start
 	if err != nil {
 		w.broken = fmt.Errorf("pyexec: %w", err)
@@ -74,6 +119,7 @@ func (e *Executor) recycle(w *slot, reason RecycleReason) error {
 	if w.taint != "" {
 		s.recycle.LastTaint = w.taint
 	}
+	e.growth.begin()
 	w.taint, w.broken, w.executions, w.crashed, w.born = "", nil, 0, false, now()
 	return nil
 }
@@ -132,9 +178,9 @@ func (e *Executor) age() bool {
 			e.recycleAged(w)
 		}
 	}
-	w, err := e.acquire(context.Background())
+	w, err := e.acquire(context.Background(), 0)
 	if err != nil {
-		return false // closed
+		return !errors.Is(err, ErrClosed) // else stuck: tried again when as much time has passed again
 	}
 	e.recycleAged(w)
 	e.put(w)

@@ -2,7 +2,10 @@
 // is made of. The in-process worker is internal/kernel; others get packages of their own beside it.
 package engine
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // A Worker is one interpreter. Its methods are called by one goroutine at a time.
 type Worker interface {
@@ -15,8 +18,36 @@ type Worker interface {
 	Close()
 }
 
+// A Stopper is a Worker that can be stopped. Its methods may be called at any time by any goroutine, and do not wait.
+type Stopper interface {
+	// Interrupt asks the call of that ID to stop, or a Recycle or Close if id is 0, and says whether it runs. It is to be
+	// called again, with more force, as long as that has not come to its end.
+	Interrupt(id uint64, force Force) bool
+	// Current is what runs.
+	Current() (Running, bool)
+}
+
+// Force is how hard an Interrupt tries; each includes those before.
+type Force uint8
+
+// The ways to stop a call.
+const (
+	Raise      Force = iota + 1 // an exception, once; system calls are interrupted
+	Trace                       // an exception at every instruction
+	FailMemory                  // an allocation fails, for code that looks for nothing else
+)
+
+// Running is what a worker is at: a call, or with ID 0 something of its own.
+type Running struct {
+	ID    uint64
+	Name  string        // cut after 63 bytes
+	Since time.Duration // Call.Since
+}
+
 // A Call is one execution, as it crosses to a worker.
 type Call struct {
+	ID          uint64        // unique in the life of a worker; not 0, and below 1<<63
+	Since       time.Duration // when it began, for Running
 	Name, Code  string
 	Hash        uint64 // of Name and Code: the same in the whole life of a worker
 	Vars        []byte // CBOR map, or empty
@@ -47,6 +78,8 @@ type Reply struct {
 	Compiled             bool   // the code was not in the worker's cache
 	Cached, Evictions    uint64 // of that cache: snippets in it, and dropped from it since the worker began
 	StdoutCut, StderrCut bool
+	Stopped              bool   // by an Interrupt, or because it had used up its memory
+	Memory               bool   // an allocation failed because of the limit
 	Vars                 []byte // CBOR sequence: name, value, name, value
 	Value                []byte // CBOR, or empty
 	Skipped              []byte // CBOR sequence of [name, type, reason]

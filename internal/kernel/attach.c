@@ -164,6 +164,7 @@ pyexec_attach(pyexec_kernel *k) /* GIL not held; held after */
         return false;
     }
     PyEval_RestoreThread(mine->state);
+    pyexec_be_main_thread(mine->state); /* before states are released: the main one's must not be */
     if (__builtin_expect(new, 0)) {
         pyexec_locals_init();
     }

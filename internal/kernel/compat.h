@@ -222,6 +222,22 @@ pyexec_forget_all_tracers(PyInterpreterState *interp)
 #define Py_READONLY READONLY
 #endif
 
+/* ---- the main thread (runtime.c): from 3.13 on its state is kept, too ---- */
+#if PY_VERSION_HEX >= 0x030D0000
+#define PYEXEC_MAIN_STATE 1
+#endif
+
+/* ---- sys.monitoring, from 3.12 on: tools that a snippet can be, and at least as many events as there are ---- */
+enum { PYEXEC_MONITORING_TOOLS = 6, PYEXEC_MONITORING_EVENTS = 24 };
+
+/* ---- a trace function of this thread, even from within another one ---- */
+static inline void
+pyexec_trace_here(Py_tracefunc function)
+{
+    PyThreadState_Get()->tracing = 0;
+    PyEval_SetTrace(function, NULL);
+}
+
 /* ---- re-initialisation (RATIONALE.md, "Why not always initialise again?") ----
  * What Py_FinalizeEx + Py_InitializeFromConfig in one process is worth, as measured:
  * 3.11: sound while only modules built into the interpreter's core are loaded; leaks with others.

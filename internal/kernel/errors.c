@@ -263,7 +263,8 @@ pyexec_write_exception(pyexec_kernel *k, const char *name, const char *code, PyO
 {
     chain c = {.n = 0};
     enter(&c, exc);
-    PyObject *traceback = pyexec_traceback(k, name, code, exc); /* new */
+    /* Whoever stops a call wants to know where it was, and has no time for the rest: in part it is Python's own code. */
+    PyObject *traceback = k->stop.raised ? NULL : pyexec_traceback(k, name, code, exc); /* new */
     PyGC_Disable(); /* what ran there may have enabled it; so may __str__, but nothing borrowed is held across that */
     put_record(k, exc, traceback, &c);
     Py_XDECREF(traceback);

@@ -11,9 +11,9 @@ extern void pyexecHostAsk(pyexec_request *r);
 
 static inline pyexec_kernel *
 start(uint64_t cache_entries, uint64_t cache_bytes, uint64_t max_output, uint64_t max_result, uint32_t max_depth,
-      const char *preload, const char *keep, pyexec_failure *failure)
+      uint64_t memory_limit, const char *preload, const char *keep, pyexec_failure *failure)
 {
-    pyexec_config c = {cache_entries, cache_bytes, max_output, max_result, max_depth, preload, keep,
+    pyexec_config c = {cache_entries, cache_bytes, max_output, max_result, max_depth, memory_limit, preload, keep,
                        (char *(*)(const char *))pyexecHostGetenv, pyexecHostAsk};
     return pyexec_start(&c, failure);
 }
@@ -42,12 +42,18 @@ type Config struct {
 	MaxOutput                uint64   // bytes of stdout, and of stderr, of one call
 	MaxResult                uint64   // bytes of encoded variables of one call
 	MaxDepth                 uint32   // nesting of values, either way
+	MemoryLimit              uint64   // bytes Python may allocate in one call; 0: any number
 	Preload                  []string // modules to import at each start
 	Keep                     []string // names of what may persist
 }
 
 // Kernel is an initialised interpreter. It implements engine.Worker.
-type Kernel struct{ c *C.pyexec_kernel }
+type Kernel struct {
+	c  *C.pyexec_kernel
+	id uint64 // of the last recycle; those of calls are below ownIDs
+}
+
+const ownIDs = 1 << 63
 
 var inUse atomic.Bool
 
@@ -62,7 +68,7 @@ func Start(c Config) (*Kernel, error) {
 	keep := C.CString(strings.Join(c.Keep, "\n"))
 	defer C.free(unsafe.Pointer(keep))
 	k := C.start(C.uint64_t(c.CacheEntries), C.uint64_t(c.CacheBytes), C.uint64_t(c.MaxOutput),
-		C.uint64_t(c.MaxResult), C.uint32_t(c.MaxDepth), preload, keep, &failure)
+		C.uint64_t(c.MaxResult), C.uint32_t(c.MaxDepth), C.uint64_t(c.MemoryLimit), preload, keep, &failure)
 	if k == nil {
 		inUse.Store(false)
 		return nil, fmt.Errorf("starting Python: %s", C.GoString(&failure.message[0]))
@@ -90,7 +96,7 @@ func (k *Kernel) Run(c *engine.Call, r *engine.Reply) error {
 	functions, functionsLen := bytesOf(c.Functions)
 	vars, varsLen := bytesOf(c.Vars)
 	want, wantLen := bytesOf(c.Want)
-	p := C.pyexec_run(k.c, flags, C.uint64_t(c.Hash), stringOf(c.Name), C.size_t(len(c.Name)),
+	p := C.pyexec_run(k.c, C.uint64_t(c.ID), C.int64_t(c.Since), flags, C.uint64_t(c.Hash), stringOf(c.Name), C.size_t(len(c.Name)),
 		stringOf(c.Code), C.size_t(len(c.Code)), vars, varsLen, want, wantLen, C.uint64_t(host), functions, functionsLen)
 	runtime.KeepAlive(c)
 	if host != 0 {
@@ -107,6 +113,7 @@ func (k *Kernel) Run(c *engine.Call, r *engine.Reply) error {
 	case C.PYEXEC_BAD_INPUT:
 		r.Status = engine.BadInput
 	case C.PYEXEC_NO_MEMORY:
+		r.Memory = p.flags&C.PYEXEC_MEMORY != 0
 		return engine.ErrNoMemory
 	default:
 		return engine.ErrNotRunning
@@ -121,6 +128,8 @@ func (k *Kernel) Run(c *engine.Call, r *engine.Reply) error {
 		return nil
 	}
 	r.Plain = false
+	r.Stopped = p.flags&C.PYEXEC_STOPPED != 0
+	r.Memory = p.flags&C.PYEXEC_MEMORY != 0
 	r.StdoutCut = p.flags&C.PYEXEC_STDOUT_CUT != 0
 	r.StderrCut = p.flags&C.PYEXEC_STDERR_CUT != 0
 	r.Vars, r.Value, r.Skipped = view(p.vars), view(p.value), view(p.skipped)
@@ -146,7 +155,7 @@ func view(b C.pyexec_bytes) []byte {
 // Recycle replaces the interpreter as far as that is safe, and says how.
 func (k *Kernel) Recycle() (engine.Method, error) {
 	var failure C.pyexec_failure
-	switch C.pyexec_recycle(k.c, &failure) {
+	switch C.pyexec_recycle(k.c, k.ownID(), &failure) {
 	case C.PYEXEC_REINITIALIZED:
 		return engine.Reinitialized, nil
 	case C.PYEXEC_PURGED:
@@ -157,7 +166,7 @@ func (k *Kernel) Recycle() (engine.Method, error) {
 
 // Close finalises the interpreter, or where that is unsafe leaves it idle for the next Start.
 func (k *Kernel) Close() {
-	C.pyexec_stop(k.c)
+	C.pyexec_stop(k.c, k.ownID())
 	inUse.Store(false)
 }
 
@@ -174,6 +183,27 @@ func (k *Kernel) Confined(code string) (bool, error) {
 
 // CheckConfined has calls of confined code checked like any other; one that changed something taints. For tests.
 func (k *Kernel) CheckConfined(check bool) { C.pyexec_check_confined(k.c, C.bool(check)) }
+func (k *Kernel) ownID() C.uint64_t {
+	k.id++
+	return C.uint64_t(ownIDs + k.id)
+}
+
+// Interrupt implements engine.Stopper.
+func (k *Kernel) Interrupt(id uint64, force engine.Force) bool {
+	return bool(C.pyexec_interrupt(k.c, C.uint64_t(id), C.int(force)))
+}
+
+// Current implements engine.Stopper.
+func (k *Kernel) Current() (engine.Running, bool) {
+	var r C.pyexec_running
+	if !C.pyexec_current(k.c, &r) {
+		return engine.Running{}, false
+	}
+	if r.id >= ownIDs {
+		r.id = 0
+	}
+	return engine.Running{ID: uint64(r.id), Name: C.GoString(&r.name[0]), Since: time.Duration(r.since)}, true
+}
 
 // BenchEval runs n bare PyEval_EvalCode of code, each with a fresh dict, in C, and returns the nanoseconds they took: the
 // limit of what any embedder can do.

@@ -64,6 +64,7 @@ typedef struct {
     uint64_t max_output;    /* bytes of stdout, and of stderr, kept of one call */
     uint64_t max_result;    /* bytes of encoded variables of one call */
     uint32_t max_depth;     /* nesting of values, either way */
+    uint64_t memory_limit;  /* bytes Python may allocate in one call; 0: any number */
     const char *preload;    /* modules to import at each start, a line each; copied */
     const char *keep;       /* names of what may persist, a line each; copied */
     /* The host's own view of an environment variable: malloc'ed, or NULL if unset. NULL where there is no host. */
@@ -85,7 +86,9 @@ enum { /* pyexec_reply.flags */
     PYEXEC_TAINTED = 2,       /* the interpreter must be recycled before the next call; taint says why */
     PYEXEC_STDOUT_CUT = 4,    /* stdout went past max_output */
     PYEXEC_STDERR_CUT = 8,    /* stderr went past max_output */
-    PYEXEC_MORE = 16          /* there are more bytes than those of vars */
+    PYEXEC_MORE = 16,         /* there are more bytes than those of vars */
+    PYEXEC_STOPPED = 32,      /* the call was stopped by pyexec_interrupt, or for its memory */
+    PYEXEC_MEMORY = 64        /* an allocation failed for config.memory_limit */
 };
 
 enum { /* flags of pyexec_run */
@@ -111,6 +114,19 @@ typedef struct {
     uint64_t cached, evictions; /* of the code cache: snippets in it, and dropped from it so far */
 } pyexec_reply;
 
+enum { /* how hard pyexec_interrupt tries; each step includes those before */
+    PYEXEC_STOP_RAISE = 1, /* an exception, once; system calls are interrupted */
+    PYEXEC_STOP_TRACE,     /* an exception at every instruction */
+    PYEXEC_STOP_MEMORY     /* an allocation fails */
+};
+
+/* The call or recycle that runs. */
+typedef struct {
+    uint64_t id;
+    int64_t since; /* as the caller counts time; 0: not a call */
+    char name[64]; /* of the snippet, cut */
+} pyexec_running;
+
 enum { /* how pyexec_recycle did it */
     PYEXEC_REINITIALIZED = 1, /* Py_FinalizeEx and Py_InitializeFromConfig */
     PYEXEC_PURGED = 2         /* everything put back, caches dropped, garbage collected; modules stay loaded */
@@ -126,11 +142,17 @@ typedef struct {
 } pyexec_row_text;
 
 pyexec_kernel *pyexec_start(const pyexec_config *config, pyexec_failure *failure);
-int pyexec_recycle(pyexec_kernel *k, pyexec_failure *failure); /* how, or 0 on failure */
-void pyexec_stop(pyexec_kernel *k);
-const pyexec_reply *pyexec_run(pyexec_kernel *k, uint32_t flags, uint64_t hash, const char *name, size_t name_len,
+int pyexec_recycle(pyexec_kernel *k, uint64_t id, pyexec_failure *failure); /* how, or 0 on failure */
+void pyexec_stop(pyexec_kernel *k, uint64_t id);
+/* Ids are unique in the life of a kernel, and not 0; those of recycles and stops have the highest bit set. `since` is only for
+ * pyexec_current. */
+const pyexec_reply *pyexec_run(pyexec_kernel *k, uint64_t id, int64_t since, uint32_t flags, uint64_t hash, const char *name, size_t name_len,
                                const char *code_text, size_t code_len, const char *vars, size_t vars_len, const char *want,
                                size_t want_len, uint64_t host, const char *functions, size_t functions_len);
+/* From any thread, and at any time; does not wait. Id 0 is a recycle or stop that runs. False: it does not run. It may have
+ * to be asked again and again: what is raised can be caught. */
+bool pyexec_interrupt(pyexec_kernel *k, uint64_t id, int stage);
+bool pyexec_current(pyexec_kernel *k, pyexec_running *r); /* from any thread; false: none runs */
 size_t pyexec_row_count(void);
 void pyexec_row_describe(size_t i, pyexec_row_text *text);
 const char *pyexec_version(void);
@@ -141,6 +163,8 @@ int64_t pyexec_bench_ping_pong(size_t request, size_t reply, int64_t n); /* the 
 
 /* ---------------------------------------------------------------- among the kernel's files; GIL held -------------- */
 #ifdef PYEXEC_COMPAT_H
+#include <pthread.h>
+#include <stdatomic.h>
 
 /* buf.c: bytes that grow. Errors are sticky: check failed once, at the end. */
 typedef struct {
@@ -220,6 +244,46 @@ void pyexec_without_gil(void (*function)(void *), void *arg);
 void pyexec_let_others_run(pyexec_kernel *k);      /* gives up the GIL for a millisecond */
 void pyexec_clear_thread_states(pyexec_kernel *k); /* all but the current one: their threads make new ones */
 void pyexec_drop_thread_states(pyexec_kernel *k);  /* all but the current one, before Py_FinalizeEx */
+
+/* runtime.c */
+void pyexec_be_main_thread(PyThreadState *state);
+bool pyexec_main_thread_known(void);
+
+/* limit.c: stopping a call. */
+typedef struct {
+    _Atomic uint64_t call;   /* that runs, 0: none */
+    _Atomic uint64_t wanted; /* that is to stop */
+    _Atomic int stage;
+    _Atomic unsigned interrupters, heard; /* heard: times the call was told */
+    _Atomic bool failing;    /* allocations were made to fail */
+    _Atomic bool signals;    /* Python's handler is there */
+    bool raised, traced;     /* in this call; of its own thread */
+    bool clean;              /* what was raised came out of the snippet's own code, and of no library's */
+    pthread_t thread;
+    int64_t since;
+    char name[64];
+    PyObject *type, *set_signal; /* owned: what is raised; the real signal.signal */
+    PyObject *release_import_lock; /* owned */
+    PyObject *register_callback; /* owned: of sys.monitoring; NULL if there is none */
+} pyexec_stopping;
+
+int pyexec_stop_init(pyexec_kernel *k);
+void pyexec_stop_fini(pyexec_kernel *k);
+void pyexec_stop_forget(pyexec_kernel *k);
+void pyexec_stop_begin(pyexec_kernel *k, uint64_t id, int64_t since, const char *name, size_t name_len);
+void pyexec_stop_end(pyexec_kernel *k);
+bool pyexec_stop_wanted(pyexec_kernel *k); /* the call that runs is to stop, whatever it does */
+void pyexec_stop_saw(pyexec_kernel *k, PyObject *exc); /* the exception that ends the snippet; borrowed */
+void pyexec_stop_for_memory(pyexec_kernel *k, int stage);
+void pyexec_stop_trace_finalizers(void);
+void pyexec_stop_unblock(void);
+
+/* memory.c: the limit of one call's memory. */
+void pyexec_memory_init(pyexec_kernel *k);
+void pyexec_memory_begin(pyexec_kernel *k);
+bool pyexec_memory_end(void); /* true: an allocation failed for it */
+void pyexec_memory_fail_once(pthread_t thread); /* GIL not held */
+void pyexec_memory_stop_failing(void);
 
 #include "values.h"
 
@@ -795,6 +859,7 @@ struct pyexec_kernel {
     bool touched; /* a hook of touch.c has noted something: the table is to look */
 
     /* of the call that runs */
+    pyexec_stopping stop;
     const pyexec_code *running;
     /* What it was given is of the types that decode.c makes of Go's plain data. To be set to false where an input is
      * made that confined code could do more with: an object of a class made in Python, or a function of the host's. */

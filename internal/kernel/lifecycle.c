@@ -163,7 +163,8 @@ prepare(pyexec_kernel *k, pyexec_failure *f)
         k->atexit_clear == NULL) {
         return -1;
     }
-    if (pyexec_touch_init(k) < 0 || pyexec_guard_init(k) < 0 || pyexec_output_install(k) < 0 ||
+    pyexec_memory_init(k);
+    if (pyexec_touch_init(k) < 0 || pyexec_guard_init(k) < 0 || pyexec_stop_init(k) < 0 || pyexec_output_install(k) < 0 ||
         pyexec_stream_install(k) < 0 || pyexec_host_install(k) < 0 || pyexec_confine_init(k) < 0 || preload(k, f) < 0) {
         return -1;
     }
@@ -227,9 +228,19 @@ finalize(pyexec_kernel *k)
     pyexec_drop_thread_states(k);
     k->interp = NULL;
     k->started = false;
-    if (Py_FinalizeEx() < 0) {
-        return; /* only says that flushing sys.stdout failed, which is ours */
-    }
+    pyexec_stop_fini(k);
+    pyexec_stop_trace_finalizers();
+    (void)Py_FinalizeEx(); /* its result only says whether flushing sys.stdout failed, which is ours */
+    pyexec_stop_end(k); /* a new interpreter is not to be stopped */
+}
+
+/* Put everything back while what that drops, and its finalizers, can still be stopped. */
+static void
+tidy(pyexec_kernel *k)
+{
+    k->gc_enabled = PyGC_Disable();
+    pyexec_reset_after(k);
+    pyexec_gc_collect(k);
 }
 
 /* GIL not held before; not held after */
@@ -273,8 +284,16 @@ typedef struct {
     pyexec_kernel *k;
     const pyexec_config *config;
     pyexec_failure *failure;
+    uint64_t id;
     int result;
 } operation;
+
+/* A recycle can be stopped as a call can: it runs what finalizers snippets have left. */
+static void
+begin(operation *op, const char *name)
+{
+    pyexec_stop_begin(op->k, op->id, 0, name, strlen(name));
+}
 
 static void
 configure(pyexec_kernel *k, const pyexec_config *config)
@@ -291,6 +310,7 @@ configure(pyexec_kernel *k, const pyexec_config *config)
 static void
 free_kernel(pyexec_kernel *k)
 {
+    pyexec_stop_forget(k);
     pyexec_buf_free(&k->buf);
     pyexec_buf_free(&k->skipped);
     pyexec_buf_free(&k->changes);
@@ -321,6 +341,8 @@ do_start(void *arg)
         pyexec_codes_clear(k, true);
         free(k->codes.chains);
         configure(k, op->config);
+        k->stop.wanted = 0; /* ids begin anew */
+        pyexec_memory_init(k);
         op->result = pyexec_codes_init(k);
         pyexec_reset_before(k); /* what the host changed while nobody ran is its own */
         if (op->result == 0) {
@@ -367,17 +389,21 @@ do_recycle(void *arg)
         op->result = start_interpreter(k, op->failure) < 0 ? 0 : PYEXEC_REINITIALIZED;
         return;
     }
+    begin(op, "(recycle)");
     if (!pyexec_attach(k)) {
+        pyexec_stop_end(k);
         fail(op->failure, "recycle", "out of memory");
         return;
     }
     k->taint[0] = '\0';
     if (!may_finalize(k)) {
         purge(k);
+        pyexec_stop_end(k);
         pyexec_detach(k);
         op->result = PYEXEC_PURGED;
         return;
     }
+    tidy(k);
     finalize(k);
     op->result = start_interpreter(k, op->failure) < 0 ? 0 : PYEXEC_REINITIALIZED;
 }
@@ -387,13 +413,18 @@ do_stop(void *arg)
 {
     operation *op = arg;
     pyexec_kernel *k = op->k;
+    if (k->interp != NULL) {
+        begin(op, "(close)");
+    }
     if (k->interp != NULL && pyexec_attach(k)) {
         if (!may_finalize(k)) {
             purge(k);
+            pyexec_stop_end(k);
             pyexec_detach(k);
             dormant = k;
             return;
         }
+        tidy(k);
         finalize(k);
     }
     free_kernel(k);
@@ -418,9 +449,9 @@ pyexec_start(const pyexec_config *config, pyexec_failure *failure)
 }
 
 int
-pyexec_recycle(pyexec_kernel *k, pyexec_failure *failure)
+pyexec_recycle(pyexec_kernel *k, uint64_t id, pyexec_failure *failure)
 {
-    operation op = {.k = k, .failure = failure};
+    operation op = {.k = k, .failure = failure, .id = id};
     if (pyexec_on_lifecycle_thread(do_recycle, &op) != 0) {
         fail(failure, "recycle", "no thread could be made");
     }
@@ -428,9 +459,9 @@ pyexec_recycle(pyexec_kernel *k, pyexec_failure *failure)
 }
 
 void
-pyexec_stop(pyexec_kernel *k)
+pyexec_stop(pyexec_kernel *k, uint64_t id)
 {
-    operation op = {.k = k};
+    operation op = {.k = k, .id = id};
     pyexec_on_lifecycle_thread(do_stop, &op);
 }
 

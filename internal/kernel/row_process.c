@@ -178,7 +178,11 @@ on_signal(const pyexec_call *c)
         if (c->k->running != NULL && strcmp(c->touch->name, "siginterrupt") == 0) {
             return pyexec_refuse(c);
         }
-        return pyexec_real(c); /* which refuses */
+        if (c->k->running != NULL) { /* CPython takes this thread for its main one (limit.c), but signals are the host's */
+            PyErr_SetString(PyExc_ValueError, "signal only works in main thread of the main interpreter");
+            return NULL;
+        }
+        return pyexec_real(c);
     }
     if (strcmp(c->touch->name, "set_wakeup_fd") == 0) {
         PyObject *old = pyexec_real(c); /* new */

@@ -86,7 +86,11 @@ pyexec_set_value(const pyexec_call *c)
         }
         c->k->touched = true;
     }
-    return pyexec_real(c);
+    PyObject *r = pyexec_real(c); /* new */
+    if (strcmp(v->set, "pthread_sigmask") == 0) {
+        pyexec_stop_unblock();
+    }
+    return r;
 }
 
 int

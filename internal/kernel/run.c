@@ -43,6 +43,10 @@ put_value(pyexec_kernel *k, PyObject *name, PyObject *v)
     pyexec_writer w = {
         .out = &k->buf, .max_depth = k->config.max_depth, .max_len = (size_t)k->config.max_result, .k = k};
     size_t start = k->buf.len;
+    if (__builtin_expect(pyexec_stop_wanted(k), 0)) {
+        k->stop.raised = true; /* there is no time left to convert it */
+        return;
+    }
     if (k->wasted > w.max_len) { /* many variables, none of which fits, are not to take the time of many results */
         w.max_len = Py_MIN(w.max_len, start + 4096);
     }
@@ -146,6 +150,9 @@ put_exception(pyexec_kernel *k, const char *name, const char *code)
     PyObject *exc = pyexec_take_exception(); /* new */
     if (exc == NULL) {
         return PYEXEC_NO_MEMORY;
+    }
+    if (k->stop.raised) {
+        pyexec_stop_saw(k, exc);
     }
     if (PyErr_GivenExceptionMatches(exc, PyExc_SystemExit)) {
         pyexec_write_exit(k, exc);
@@ -283,7 +290,8 @@ finish(pyexec_kernel *k, const sections *at)
     r->cached = k->codes.count;
     r->evictions = k->codes.evictions;
     if (k->buf.len == at->vars_end && (k->skipped.len | k->changes.len | k->out.buf.len | k->err.buf.len) == 0 &&
-        k->taint[0] == '\0' && !k->out.cut && !k->err.cut) {
+        k->taint[0] == '\0' && !k->out.cut && !k->err.cut &&
+        (r->flags & ~(uint32_t)PYEXEC_COMPILED) == 0) {
         return; /* as most calls end */
     }
     r->value = section(&k->buf, at->vars_end, at->value_end);
@@ -344,17 +352,27 @@ close_host(pyexec_kernel *k)
 }
 
 const pyexec_reply *
-pyexec_run(pyexec_kernel *k, uint32_t flags, uint64_t hash, const char *name, size_t name_len, const char *code_text,
-           size_t code_len, const char *vars, size_t vars_len, const char *want, size_t want_len, uint64_t host,
-           const char *functions, size_t functions_len)
+pyexec_run(pyexec_kernel *k, uint64_t id, int64_t since, uint32_t flags, uint64_t hash, const char *name,
+           size_t name_len, const char *code_text, size_t code_len, const char *vars, size_t vars_len, const char *want,
+           size_t want_len, uint64_t host, const char *functions, size_t functions_len)
 {
     call c = {flags, name, code_text, vars, want, functions, name_len, code_len, vars_len, want_len, functions_len};
     sections at = {0};
-    if (k->interp == NULL || !pyexec_attach(k)) {
-        k->reply = (pyexec_reply){.status = k->interp == NULL ? PYEXEC_NOT_RUNNING : PYEXEC_NO_MEMORY};
+    bool limited = k->config.memory_limit != 0;
+    if (k->interp == NULL) {
+        k->reply = (pyexec_reply){.status = PYEXEC_NOT_RUNNING};
+        return &k->reply;
+    }
+    pyexec_stop_begin(k, id, since, name, name_len);
+    if (!pyexec_attach(k)) {
+        pyexec_stop_end(k);
+        k->reply = (pyexec_reply){.status = PYEXEC_NO_MEMORY};
         return &k->reply;
     }
     begin(k);
+    if (limited) {
+        pyexec_memory_begin(k);
+    }
     if (__builtin_expect(host != 0, 0)) {
         open_host(k, host, flags);
     }
@@ -383,7 +401,8 @@ pyexec_run(pyexec_kernel *k, uint32_t flags, uint64_t hash, const char *name, si
         reset = look && (flags & PYEXEC_RESET) != 0;
     }
     at.error_end = k->buf.len;
-    if (__builtin_expect(!look && k->err.buf.len != 0, 0)) { /* a warning, which Python code has shown */
+    /* a warning, which Python code has shown; or what it was computing is left as it is */
+    if (__builtin_expect(!look && (k->err.buf.len != 0 || k->stop.raised), 0)) {
         look = true;
         reset = (flags & PYEXEC_RESET) != 0;
     }
@@ -402,6 +421,8 @@ pyexec_run(pyexec_kernel *k, uint32_t flags, uint64_t hash, const char *name, si
     }
     k->running = NULL;
     k->out.open = k->err.open = false;
+    pyexec_stop_end(k);
+    k->reply.flags |= (k->stop.raised ? PYEXEC_STOPPED : 0) | (limited && pyexec_memory_end() ? PYEXEC_MEMORY : 0);
     finish(k, &at);
     if (k->gc_enabled) {
         PyGC_Enable();

@@ -23,6 +23,7 @@ static void *
 loop(void *unused)
 {
     (void)unused;
+    pyexec_stop_unblock();
     pthread_mutex_lock(&lock);
     for (;;) {
         while (job == NULL) {
@@ -49,7 +50,7 @@ start_thread(void) /* lock held */
     if (running) {
         return 0;
     }
-    /* Signals belong to the host: none may be delivered here. */
+    /* Signals belong to the host: none may be delivered here, but the one that stops finalizers. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_attr_init(&attributes);

@@ -87,7 +87,7 @@ call(const char *message)
     shared->forks = 0;
     share(&kernel->out, shared->output, &shared->out_len);
     share(&kernel->err, shared->output + pyexec_output_area(kernel->config.max_output), &shared->err_len);
-    const pyexec_reply *r = pyexec_run(kernel, m.flags, m.hash, texts[0], m.name_len, texts[1], m.code_len, texts[2],
+    const pyexec_reply *r = pyexec_run(kernel, 1, 0, m.flags, m.hash, texts[0], m.name_len, texts[1], m.code_len, texts[2],
                                        m.vars_len, texts[3], m.want_len, m.has_host ? head.nonce : 0, texts[4],
                                        m.functions_len);
     if (!pyexec_connection_is_ours()) {
