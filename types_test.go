@@ -176,7 +176,7 @@ var typeRows = []typeRow{
 	{
 		in: "struct, by its `cbor` or `json` tags", python: "`dict`, in the order of the fields", out: "`map[string]any`",
 		same: "list(v.items()) == list(w.items())",
-		both: []typeCase{{point{X: 1, Name: "n", hidden: hidden{Deep: []int{1}}}, "{'x': 1, 'Name': 'n', 'opt': None, 'deep': [1]}",
+		both: []typeCase{{point{X: 1, Name: "n", hidden: hidden{where: 1, Deep: []int{1}}}, "{'x': 1, 'Name': 'n', 'opt': None, 'deep': [1]}",
 			map[string]any{"x": int64(1), "Name": "n", "opt": nil, "deep": []any{int64(1)}}}},
 	},
 	{
