@@ -443,3 +443,12 @@ assert isinstance(5, collections.abc.Sequence)
 `)
 	assert.Equal(t, false, run(t, ex, "import collections.abc; isinstance(5, collections.abc.Sequence)").Value)
 }
+
+// A thread that is in C to its end never sees the exception that asks it to stop.
+func TestTracingAfterThreadsThatWereAsked(t *testing.T) {
+	ex := open(t, pyexec.Config{})
+	for range 3 {
+		run(t, ex, "import _thread, time; _thread.start_new_thread(time.sleep, (0.02,))")
+		assert.Equal(t, int64(1), run(t, ex, "import sys\nn = []\ndef f(): return len(n)\nsys.settrace(lambda *a: n.append(1))\nx = f()\nsys.settrace(None)\nx").Value)
+	}
+}
