@@ -175,7 +175,7 @@ func good(t *testing.T, ex *pyexec.Executor, n int) bool {
 	res, err := ex.Execute(ctx, "import json, sys\nsys.path.append(str(n))\nprint(n)\nv = json.loads(json.dumps({'n': [n] * 3}))\nlen(sys.path)", pyexec.Vars{"n": n})
 	return assert.NoError(t, err) && assert.Equal(t, fmt.Sprintln(n), res.Stdout) &&
 		assert.Equal(t, map[string]any{"n": []any{int64(n), int64(n), int64(n)}}, res.Vars()["v"]) &&
-		assert.Len(t, res.Changes, 1)
+		assert.Contains(t, texts(res.Changes), fmt.Sprintf("sys.path: +%d", n))
 }
 
 func bad(t *testing.T, ex *pyexec.Executor, i int) bool {
