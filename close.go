@@ -63,6 +63,9 @@ func (e *Executor) shutDown() {
 	close(ended)
 	for _, w := range slots {
 		e.guarded(w, w.worker.Close)
+		if w.hand.start != nil {
+			close(w.hand.start)
+		}
 	}
 	e.growth.stop()
 	close(e.closed)

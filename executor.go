@@ -250,7 +250,6 @@ func newExecutor(config Config, workers ...engine.Worker) *Executor {
 		w.process, _ = worker.(*process.Worker)
 		w.stopper, _ = worker.(engine.Stopper)
 		w.hand.done = make(chan outcome, 1)
-		w.hand.body = func() { e.carry(w) }
 		e.slots = append(e.slots, w)
 		e.put(w)
 	}

@@ -172,7 +172,7 @@ func (e *Executor) failed(ctx context.Context, w *slot, err error, start time.Du
 		if w.reply.Memory {
 			w.reply.Memory = false
 			e.stats.stop(ErrMemoryLimit)
-			err = fmt.Errorf("%w: %w", ErrMemoryLimit, err)
+			return nil, fmt.Errorf("%w: %w", ErrMemoryLimit, err)
 		}
 		return nil, e.config.Limits.starved(fmt.Errorf("pyexec: %w", err))
 	}

@@ -2,7 +2,6 @@ package pyexec
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -180,7 +179,7 @@ func (e *Executor) age() bool {
 	}
 	w, err := e.acquire(context.Background(), 0)
 	if err != nil {
-		return !errors.Is(err, ErrClosed) // else stuck: tried again when as much time has passed again
+		return !e.isClosing() // all are stuck
 	}
 	e.recycleAged(w)
 	e.put(w)

@@ -10,6 +10,11 @@ import (
 	"github.com/go-pyexec/pyexec/internal/process"
 )
 
+// ErrMemoryLimit is the reason of a StoppedError for a call that wanted more than Config.MemoryLimit. With Isolation:
+// Process it is returned, with the *PythonError of the MemoryError if there was memory left for one, for a call that
+// wanted more memory than it may have.
+var ErrMemoryLimit = errors.New("pyexec: the call's memory limit was reached")
+
 // Limits are bounds that the operating system sets to each worker process (setrlimit(2)). A zero field sets none. With
 // Isolation: InProcess, where they would bind the program itself, New refuses them.
 type Limits struct {

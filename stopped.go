@@ -12,10 +12,6 @@ import (
 	"github.com/go-pyexec/pyexec/internal/engine"
 )
 
-// ErrMemoryLimit is the reason of a StoppedError for a call that wanted more memory than Config.MemoryLimit; and what a call
-// returns, with the *PythonError of the MemoryError if there was memory left for one, that reached Limits.AddressSpace.
-var ErrMemoryLimit = errors.New("pyexec: the call's memory limit was reached")
-
 // A StoppedError is returned for a call that had begun and was ended by a limit. errors.Is finds the reason:
 // context.DeadlineExceeded, context.Canceled, ErrMemoryLimit, or ErrClosed. The Result beside it has the output so far.
 type StoppedError struct {

@@ -361,7 +361,7 @@ pyexec_stop_init(pyexec_kernel *k)
     s->set_signal = module == NULL ? NULL : pyexec_original(module, "signal"); /* new */
     handler = PyCFunction_New(&signal_def, NULL);                        /* new */
     PyObject *imp = PyImport_ImportModule("_imp");                       /* new */
-    s->release_import_lock = imp == NULL ? NULL : PyObject_GetAttrString(imp, "release_lock"); /* new */
+    s->release_import_lock = imp == NULL ? NULL : pyexec_original(imp, "release_lock"); /* new */
     Py_XDECREF(imp);
     PyObject *monitoring = PySys_GetObject("monitoring"); /* borrowed; NULL before 3.12 */
     s->register_callback = monitoring == NULL ? NULL : PyObject_GetAttrString(monitoring, "register_callback"); /* new */
