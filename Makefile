@@ -4,7 +4,7 @@
 export PATH := $(PATH):/usr/local/go/bin
 
 # go test ends a run that hangs, with all stacks; an embedded interpreter can hang for good.
-TIMEOUT ?= 5m
+TIMEOUT ?= 20m
 # What else to pass to go test: make test TESTFLAGS='-run Reset -v'
 TESTFLAGS ?=
 

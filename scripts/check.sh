@@ -3,7 +3,7 @@
 # to object to. TIMEOUT is that of a go test run.
 set -u
 cd "$(dirname "$0")/.."
-timeout=${TIMEOUT:-5m}
+timeout=${TIMEOUT:-20m}
 failed=''
 
 step() { # name, command
