@@ -120,6 +120,21 @@ make_node(void) /* the GIL does not matter */
     return true;
 }
 
+static size_t
+stack_of_this_thread(void)
+{
+    pthread_attr_t attr;
+    size_t size = 0;
+    if (pthread_getattr_np(pthread_self(), &attr) != 0) {
+        return 0;
+    }
+    if (pthread_attr_getstacksize(&attr, &size) != 0) {
+        size = 0;
+    }
+    pthread_attr_destroy(&attr);
+    return size;
+}
+
 static bool
 make_state(pyexec_kernel *k) /* GIL not held */
 {
@@ -138,6 +153,7 @@ make_state(pyexec_kernel *k) /* GIL not held */
     if (state == NULL) {
         return false;
     }
+    pyexec_bound_recursion(state, stack_of_this_thread());
     mine->state = state;
     mine->generation = mine->usable = k->generation;
     return true;
@@ -152,6 +168,7 @@ pyexec_attach_adopt(pyexec_kernel *k)
     }
     mine->state = PyThreadState_Get();
     mine->generation = mine->usable = k->generation;
+    pyexec_bound_recursion(mine->state, stack_of_this_thread());
     pyexec_locals_init();
     return true;
 }

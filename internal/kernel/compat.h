@@ -119,6 +119,23 @@ pyexec_long_from_big_endian(const uint8_t *in, size_t n)
 #define PYEXEC_TRACEBACK_IN_PYTHON 1
 #endif
 
+/* ---- how deep C code may recurse ----
+ * 3.12 and 3.13 count calls, up to a number that a stack of 8 MB does not always hold (a build without optimisation across
+ * files takes more of it a call); later versions look at the stack itself, 3.11 has the recursion limit alone. */
+static inline void
+pyexec_bound_recursion(PyThreadState *state, size_t stack)
+{
+#if PY_VERSION_HEX >= 0x030C0000 && PY_VERSION_HEX < 0x030E0000
+    int most = (int)(stack / 2048);
+    if (stack != 0 && state->c_recursion_remaining > most) {
+        state->c_recursion_remaining = most;
+    }
+#else
+    (void)state;
+    (void)stack;
+#endif
+}
+
 /* ---- the dict of a class ---- */
 static inline PyObject * /* new */
 pyexec_type_dict(PyTypeObject *type)
