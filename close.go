@@ -80,6 +80,10 @@ func (e *Executor) stopForClose(w *slot, ended <-chan struct{}) {
 	if !ok || r.ID == 0 || e.interrupt(w, r.ID, ended) {
 		return
 	}
+	if w.process != nil {
+		w.process.Kill(r.ID)
+		return
+	}
 	if r, ok = w.stopper.Current(); !ok || r.ID == 0 {
 		return // it has ended; another worker's has not
 	}

@@ -402,7 +402,7 @@ func (e *Executor) run(ctx context.Context, s *Snippet, hash uint64, compileOnly
 			ctx, cancel = context.WithTimeout(ctx, deadline-start)
 			defer cancel()
 		}
-		err = w.runInProcess(ctx)
+		err = e.runInProcess(ctx, w)
 	case ctx.Done() == nil && deadline == 0:
 		err = w.worker.Run(&w.call, &w.reply)
 	default:

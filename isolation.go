@@ -87,9 +87,6 @@ func (c *Config) fillIsolation() error {
 	if c.Workers < 0 || c.Workers > maxWorkers {
 		return &ConfigError{Field: "Workers", Value: c.Workers, Reason: fmt.Sprintf("it is not between 1 and %d", maxWorkers)}
 	}
-	if c.Isolation == Process && c.MemoryLimit != 0 {
-		return &ConfigError{Field: "MemoryLimit", Value: c.MemoryLimit, Reason: "it is for Isolation: InProcess alone"}
-	}
 	if c.Isolation == InProcess && c.Workers > 1 {
 		return &ConfigError{Field: "Workers", Value: c.Workers, Reason: "there can be one in process; Isolation: Process has more"}
 	}
@@ -115,6 +112,7 @@ func newProcessExecutor(config Config) (*Executor, error) {
 		MaxOutput:    uint64(config.MaxOutput),
 		MaxResult:    uint64(config.MaxResult),
 		MaxDepth:     uint32(config.MaxDepth),
+		MemoryLimit:  uint64(config.MemoryLimit),
 		Preload:      config.Preload,
 		Keep:         config.Keep,
 		Limits:       config.Limits.resources(),
@@ -151,15 +149,28 @@ func (e *Executor) countLost() {
 	s.countRecycle(RecycleCrash, engine.Replaced)
 }
 
-// runInProcess runs a call in a worker process, which the end of ctx ends.
-func (w *slot) runInProcess(ctx context.Context) error {
+// runInProcess runs a call in a worker process. The end of ctx stops it: first as in process, and after Config.Grace by
+// the end of the process.
+func (e *Executor) runInProcess(ctx context.Context, w *slot) error {
 	if ctx.Done() == nil {
 		return w.process.Run(&w.call, &w.reply)
 	}
-	stop := context.AfterFunc(ctx, w.process.Killer())
+	ended, stopped := make(chan struct{}), make(chan struct{})
+	id := w.call.ID
+	forget := context.AfterFunc(ctx, func() {
+		defer close(stopped)
+		w.hand.cause = causeOf(ctx)
+		if !e.interrupt(w, id, ended) {
+			w.process.Kill(id)
+		}
+	})
 	err := w.process.Run(&w.call, &w.reply)
-	if !stop() {
-		w.crashed = true // if it is not dead yet, it will be
+	close(ended)
+	if !forget() {
+		<-stopped
+		if err == nil && !w.reply.Stopped && !w.reply.Memory {
+			w.hand.cause = nil // it was over before it was stopped
+		}
 	}
 	return err
 }
@@ -182,8 +193,14 @@ func (e *Executor) failed(ctx context.Context, w *slot, err error, start time.Du
 	r := &Result{
 		Stdout: string(crash.Stdout), Stderr: string(crash.Stderr), Tainted: crash.Error(), Duration: now() - start, foreign: true,
 	}
-	if crash.Killed && ctx.Err() != nil {
-		return r, ctx.Err()
+	if crash.Killed {
+		reason := w.hand.cause
+		w.hand.cause = nil
+		if reason == nil {
+			reason = ErrClosed
+		}
+		e.stats.stop(reason)
+		return r, &StoppedError{Reason: reason}
 	}
 	c := &CrashError{
 		Signal: syscall.Signal(crash.Signal), ExitCode: crash.ExitCode, Reason: crash.Reason, Report: crash.Report,

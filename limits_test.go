@@ -351,7 +351,7 @@ func TestBombs(t *testing.T) {
 const stuck = "import collections, itertools\ncollections.deque(itertools.repeat(0, 300 * 10**6), 0)"
 
 func TestStuck(t *testing.T) {
-	ex := open(t, pyexec.Config{Grace: 20 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)})
+	ex := openAt(t, pyexec.Config{Grace: 20 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)})
 	run(t, ex, "import collections, itertools")
 	_, err := ex.Run(ctx, pyexec.Snippet{Name: "deque.py", Code: stuck, Timeout: 20 * time.Millisecond})
 	var late *pyexec.StoppedError

@@ -35,7 +35,7 @@ enum { /* pyexec_template_config.limits[].resource */
 };
 
 typedef struct { /* the first message; the two texts follow it */
-    uint64_t cache_entries, cache_bytes, max_output, max_result;
+    uint64_t cache_entries, cache_bytes, max_output, max_result, memory_limit;
     uint32_t max_depth, preload_len, keep_len, nlimits;
     struct {
         uint64_t resource, value;
@@ -82,7 +82,7 @@ typedef struct {
 } pyexec_head;
 
 typedef struct {
-    uint64_t hash;
+    uint64_t id, hash;
     uint64_t name_len, code_len, vars_len, want_len, functions_len;
     uint32_t flags, has_host;
 } pyexec_call_message;
@@ -105,6 +105,9 @@ typedef struct {
     int32_t answer;
     uint32_t unused;
 } pyexec_answer_message;
+
+/* A call is stopped by a signal to its process that carries its id, shifted by two bits, and how hard to try. */
+#define PYEXEC_INTERRUPT_SIGNAL 62 /* SIGRTMAX - 2; limit.c has the one above */
 
 /* ---- shared memory of a worker and the host: what must outlive the worker ---- */
 

@@ -384,6 +384,7 @@ configure(pyexec_config *config)
     *config = (pyexec_config){
         .cache_entries = t.config.cache_entries, .cache_bytes = t.config.cache_bytes,
         .max_output = t.config.max_output, .max_result = t.config.max_result, .max_depth = t.config.max_depth,
+        .memory_limit = t.config.memory_limit,
         .preload = texts, .keep = texts + preload + 1, .host_ask = pyexec_worker_ask};
     t.shared_size = sizeof(pyexec_shared) + 2 * pyexec_output_area(t.config.max_output);
 }

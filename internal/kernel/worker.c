@@ -5,7 +5,9 @@
 
 #ifdef __linux__
 
+#include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -87,8 +89,8 @@ call(const char *message)
     shared->forks = 0;
     share(&kernel->out, shared->output, &shared->out_len);
     share(&kernel->err, shared->output + pyexec_output_area(kernel->config.max_output), &shared->err_len);
-    const pyexec_reply *r = pyexec_run(kernel, 1, 0, m.flags, m.hash, texts[0], m.name_len, texts[1], m.code_len, texts[2],
-                                       m.vars_len, texts[3], m.want_len, m.has_host ? head.nonce : 0, texts[4],
+    const pyexec_reply *r = pyexec_run(kernel, m.id, 0, m.flags, m.hash, texts[0], m.name_len, texts[1], m.code_len,
+                                       texts[2], m.vars_len, texts[3], m.want_len, m.has_host ? head.nonce : 0, texts[4],
                                        m.functions_len);
     if (!pyexec_connection_is_ours()) {
         _exit(r->status == PYEXEC_OK ? 0 : 1); /* a child that the snippet forked ends where the snippet does */
@@ -101,6 +103,20 @@ static void
 in_fork(void)
 {
     kernel->out.open = kernel->err.open = false;
+}
+
+/* pyexec_interrupt as a handler: nobody else calls it in this process, and it takes nothing that the call could hold. */
+static void
+on_interrupt(int number, siginfo_t *info, void *context)
+{
+    (void)number;
+    (void)context;
+    uint64_t v = (uint64_t)(uintptr_t)info->si_value.sival_ptr;
+    int saved = errno;
+    if (info->si_code == SI_QUEUE && pyexec_connection_is_ours()) {
+        pyexec_interrupt(kernel, v >> 2, (int)(v & 3));
+    }
+    errno = saved;
 }
 
 /* The system counts from the process's beginning, and in whole seconds. */
@@ -122,6 +138,8 @@ void
 pyexec_serve(pyexec_kernel *k, int fd, uint64_t cpu)
 {
     kernel = k;
+    struct sigaction interrupt = {.sa_sigaction = on_interrupt, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    sigaction(PYEXEC_INTERRUPT_SIGNAL, &interrupt, NULL);
     pthread_atfork(NULL, NULL, in_fork);
     pyexec_connection_begin(fd);
     for (;;) {

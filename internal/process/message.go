@@ -13,7 +13,7 @@ var order = binary.NativeEndian
 
 const (
 	headSize  = 4 + 4 + 8 + 8
-	callSize  = 6*8 + 2*4
+	callSize  = 7*8 + 2*4
 	replySize = 4 + 4 + 8 + 8 + 8*8
 
 	messageCall   = 0x70790001
@@ -29,7 +29,7 @@ const (
 const (
 	runReset, runSplit, runCompileOnly, runStdin = 1, 2, 4, 8
 
-	replyCompiled, replyStdoutCut, replyStderrCut, replyMore = 1, 4, 8, 16
+	replyCompiled, replyStdoutCut, replyStderrCut, replyMore, replyStopped, replyMemory = 1, 4, 8, 16, 32, 64
 )
 
 var errGarbage = errors.New("it wrote what is no reply to its connection")
@@ -38,6 +38,7 @@ var errGarbage = errors.New("it wrote what is no reply to its connection")
 func appendCall(b []byte, c *engine.Call, nonce uint64) []byte {
 	length := callSize + len(c.Name) + len(c.Code) + len(c.Vars) + len(c.Want) + len(c.Functions)
 	b = appendHead(b, messageCall, uint64(length), nonce)
+	b = order.AppendUint64(b, c.ID)
 	b = order.AppendUint64(b, c.Hash)
 	for _, n := range [5]int{len(c.Name), len(c.Code), len(c.Vars), len(c.Want), len(c.Functions)} {
 		b = order.AppendUint64(b, uint64(n))
@@ -115,6 +116,8 @@ func decodeReply(body []byte, r *engine.Reply) error {
 		Evictions: order.Uint64(body[16:]),
 		StdoutCut: flags&replyStdoutCut != 0,
 		StderrCut: flags&replyStderrCut != 0,
+		Stopped:   flags&replyStopped != 0,
+		Memory:    flags&replyMemory != 0,
 	}
 	switch status {
 	case 0:

@@ -37,14 +37,34 @@ func newProc(m message) *proc {
 	return &proc{pid: m.pid, socket: m.fds[0], memory: m.fds[1], pidfd: m.fds[2], dead: make(chan struct{}), open: true}
 }
 
+const pidfdSendSignal = 424 // on all architectures
+
 // kill ends the process by force, whatever it is at; by says that a caller asked for it.
 func (p *proc) kill(by bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.pidfd >= 0 {
 		p.killed = p.killed || by
-		const pidfdSendSignal = 424 // on all architectures
 		_, _, _ = syscall.Syscall6(pidfdSendSignal, uintptr(p.pidfd), uintptr(syscall.SIGKILL), 0, 0, 0, 0)
+	}
+}
+
+// interrupt asks the process to stop a call: worker.c has the other end.
+func (p *proc) interrupt(id uint64, force engine.Force) {
+	const number, queued = 62, -1 // PYEXEC_INTERRUPT_SIGNAL, SI_QUEUE
+	var info [128]byte            // siginfo_t
+	code := int32(queued)
+	order.PutUint32(info[0:], number)
+	order.PutUint32(info[8:], uint32(code))
+	if unsafe.Sizeof(uintptr(0)) == 8 {
+		order.PutUint64(info[24:], id<<2|uint64(force))
+	} else {
+		order.PutUint32(info[20:], uint32(id<<2|uint64(force)))
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.pidfd >= 0 {
+		_, _, _ = syscall.Syscall6(pidfdSendSignal, uintptr(p.pidfd), number, uintptr(unsafe.Pointer(&info)), 0, 0, 0)
 	}
 }
 

@@ -18,6 +18,7 @@ type Config struct {
 	MaxOutput                uint64 // bytes of stdout, and of stderr, of one call
 	MaxResult                uint64 // bytes of encoded variables of one call
 	MaxDepth                 uint32 // nesting of values, either way
+	MemoryLimit              uint64 // bytes Python may allocate in one call; 0: any number
 	Preload                  []string
 	Keep                     []string
 	Limits                   []Limit // of each worker

@@ -26,8 +26,8 @@ func (*Worker) Prepare(context.Context) (bool, error) { return false, ErrUnsuppo
 // Run returns ErrUnsupported.
 func (*Worker) Run(*engine.Call, *engine.Reply) error { return ErrUnsupported }
 
-// Killer returns a function that does nothing.
-func (*Worker) Killer() func() { return func() {} }
+// Kill does nothing.
+func (*Worker) Kill(uint64) {}
 
 // Recycle returns ErrUnsupported.
 func (*Worker) Recycle() (engine.Method, error) { return 0, ErrUnsupported }

@@ -114,7 +114,7 @@ func (t *template) begin(c *Config) error {
 
 func appendConfig(b []byte, c *Config) []byte {
 	preload, keep := strings.Join(c.Preload, "\n"), strings.Join(c.Keep, "\n")
-	for _, n := range [4]uint64{c.CacheEntries, c.CacheBytes, c.MaxOutput, c.MaxResult} {
+	for _, n := range [5]uint64{c.CacheEntries, c.CacheBytes, c.MaxOutput, c.MaxResult, c.MemoryLimit} {
 		b = order.AppendUint64(b, n)
 	}
 	for _, n := range [4]uint32{c.MaxDepth, uint32(len(preload)), uint32(len(keep)), uint32(len(c.Limits))} {

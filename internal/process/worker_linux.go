@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"sync"
 	"syscall"
 	"time"
 
@@ -16,6 +17,10 @@ type Worker struct {
 	buf   []byte // what is sent, and then what comes back
 	proc  *proc  // nil: none yet
 	dirty bool   // it is to be killed, and what it may have left looked for
+
+	mu      sync.Mutex // guards what follows
+	running engine.Running
+	runner  *proc // nil: nothing runs
 }
 
 // keepBuffer is the size up to which a buffer is kept for the next call.
@@ -67,7 +72,13 @@ func (w *Worker) Run(c *engine.Call, r *engine.Reply) error {
 	if pr == nil {
 		return engine.ErrNotRunning
 	}
+	w.mu.Lock()
+	w.runner, w.running = pr, engine.Running{ID: c.ID, Name: c.Name, Since: c.Since}
+	w.mu.Unlock()
 	err := w.exchange(pr, c, r)
+	w.mu.Lock()
+	w.runner = nil
+	w.mu.Unlock()
 	if err != nil && !errors.Is(err, engine.ErrNoMemory) {
 		return w.autopsy(pr, err)
 	}
@@ -230,11 +241,34 @@ func (w *Worker) remains(pr *proc) (report string, stdout, stderr []byte) {
 	return string(text), output(order.Uint64(b[reportSize:]), 0), output(order.Uint64(b[reportSize+8:]), max(limit, leastOutput))
 }
 
-// Killer returns a function that ends the process there is now, and with it the call that runs: Run then returns a *Crash
-// that says so. It may be called at any time by anybody.
-func (w *Worker) Killer() func() {
-	pr := w.proc
-	return func() { pr.kill(true) }
+// Interrupt implements engine.Stopper.
+func (w *Worker) Interrupt(id uint64, force engine.Force) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.runner == nil || w.running.ID != id {
+		return false
+	}
+	w.runner.interrupt(id, force)
+	return true
+}
+
+// Current implements engine.Stopper.
+func (w *Worker) Current() (engine.Running, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r := w.running
+	r.Name = r.Name[:min(len(r.Name), 63)]
+	return r, w.runner != nil
+}
+
+// Kill ends the process that runs the call of that ID, whatever it is at. Run then returns a *Crash that says so. It may
+// be called at any time by anybody.
+func (w *Worker) Kill(id uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.runner != nil && w.running.ID == id {
+		w.runner.kill(true)
+	}
 }
 
 // Recycle implements engine.Worker: the process is left to die, and the next one is at hand if there is a spare; Prepare
