@@ -19,8 +19,8 @@ var ErrMemoryLimit = errors.New("pyexec: the call's memory limit was reached")
 // Isolation: InProcess, where they would bind the program itself, New refuses them.
 type Limits struct {
 	// AddressSpace is the memory that a worker process may map, in bytes, that of Python and of Config.Preload included:
-	// at least 64 MiB. What goes beyond is a MemoryError in Python, and ErrMemoryLimit if that ends the snippet; in C code it is often the
-	// end of the process.
+	// at least 64 MiB. What goes beyond is a MemoryError in Python, and ErrMemoryLimit if that ends the snippet; in C code
+	// it is often the end of the process.
 	AddressSpace uint64
 	// CPU is the processor time of one call, all its threads together; it is rounded up to seconds, and up to one more
 	// may pass. Whoever uses more gives a *CrashError with SIGXCPU.
