@@ -82,8 +82,8 @@ type Config struct {
 	MemoryLimit int
 
 	// RecycleOnGrowth is by how many bytes the resident memory of the process may have grown since the interpreter was
-	// last recycled; more is a reason to recycle it. It is looked at every 64 calls, and it is the whole process's: Go's
-	// own memory counts, too. Zero: growth is no reason.
+	// last recycled; more is a reason to recycle it. It is looked at every 64 calls, and it is the whole process's: in
+	// process, Go's own memory counts, too. Zero: growth is no reason.
 	RecycleOnGrowth int
 
 	// Preload names modules that are imported whenever the interpreter starts, so that no snippet waits for them. What
@@ -188,6 +188,7 @@ type slot struct {
 	executions int           // since the last recycle
 	born       time.Duration // when that was
 	crashed    bool          // there is no process any more
+	resident   int64         // memory of the worker process when it was new
 	taint      string        // why it must be recycled before the next call
 	broken     error         // the last recycle failed
 }

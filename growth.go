@@ -57,3 +57,11 @@ func (g *growth) resident() int64 {
 	}
 	return pages * int64(os.Getpagesize())
 }
+
+// grown says whether that of w's process has grown too far: of this one, or of a worker process.
+func (e *Executor) grown(w *slot) bool {
+	if w.process != nil {
+		return w.process.Resident()-w.resident > e.growth.limit
+	}
+	return e.growth.reached()
+}

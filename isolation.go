@@ -134,6 +134,10 @@ func (e *Executor) prepare(ctx context.Context, w *slot) error {
 	lost, err := w.process.Prepare(ctx)
 	if lost {
 		e.countLost()
+		w.executions = 0
+	}
+	if e.growth.limit != 0 && w.executions == 0 {
+		w.resident = w.process.Resident()
 	}
 	if err != nil && ctx.Err() == nil {
 		err = fmt.Errorf("pyexec: %w", err)

@@ -277,7 +277,7 @@ func TestMemoryLimit(t *testing.T) {
 }
 
 func TestRecycleOnGrowth(t *testing.T) {
-	ex := open(t, pyexec.Config{RecycleOnGrowth: 16 << 20, RecycleEvery: pyexec.RecycleNever})
+	ex := openAt(t, pyexec.Config{RecycleOnGrowth: 16 << 20, RecycleEvery: pyexec.RecycleNever})
 	grown := make([]byte, 64<<20)
 	for i := range grown {
 		grown[i] = 1

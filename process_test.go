@@ -426,3 +426,17 @@ func TestAllWorkersAge(t *testing.T) {
 	require.Eventually(t, func() bool { return ex.Stats().RecyclesBy[pyexec.RecycleAge] >= 9 }, 10*time.Second, time.Millisecond)
 	run(t, ex, "1")
 }
+
+func TestWorkersAreRecycledOnGrowth(t *testing.T) {
+	ex := openProcess(t, pyexec.Config{RecycleOnGrowth: 16 << 20, RecycleEvery: pyexec.RecycleNever, Reset: pyexec.ResetNone})
+	for range 70 {
+		run(t, ex, "x = 1")
+	}
+	assert.Zero(t, ex.Stats().Recycles)
+	run(t, ex, "import sys; sys.kept = bytearray(b'x') * (32 << 20)")
+	for range 70 {
+		run(t, ex, "x = 1")
+	}
+	assert.Equal(t, map[pyexec.RecycleReason]uint64{pyexec.RecycleGrowth: 1}, ex.Stats().RecyclesBy)
+	assert.Equal(t, false, run(t, ex, "import sys; hasattr(sys, 'kept')").Value)
+}

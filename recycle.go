@@ -91,7 +91,7 @@ func (e *Executor) due(w *slot) RecycleReason {
 		return RecycleExecutions
 	case e.workers > 1 && e.config.RecycleAfter > 0 && now()-w.born >= e.config.RecycleAfter:
 		return RecycleAge
-	case e.growth.limit != 0 && w.executions%growthEvery == 0 && e.growth.reached():
+	case e.growth.limit != 0 && w.executions%growthEvery == 0 && e.grown(w):
 		return RecycleGrowth
 	}
 	return ""

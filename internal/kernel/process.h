@@ -141,6 +141,8 @@ void pyexec_worker_ask(pyexec_request *r); /* the host_ask of workers */
  * not held. */
 void pyexec_serve(pyexec_kernel *k, int fd, uint64_t cpu) __attribute__((noreturn));
 
+void pyexec_worker_signals(void);
+
 /* Between PyOS_BeforeFork and serving, in the child. GIL held. */
 void pyexec_become_worker(pyexec_kernel *k, pyexec_shared *shared);
 

@@ -438,6 +438,7 @@ be_template(void)
         fail("opening /dev/null and a signalfd");
     }
     configure(&config);
+    pyexec_worker_signals();
     pyexec_lifecycle_here();
     t.k = pyexec_start(&config, &failure);
     if (t.k == NULL) {

@@ -119,6 +119,14 @@ on_interrupt(int number, siginfo_t *info, void *context)
     errno = saved;
 }
 
+/* In the template, so that no worker is ever without it. */
+void
+pyexec_worker_signals(void)
+{
+    struct sigaction interrupt = {.sa_sigaction = on_interrupt, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    sigaction(PYEXEC_INTERRUPT_SIGNAL, &interrupt, NULL);
+}
+
 /* The system counts from the process's beginning, and in whole seconds. */
 static void
 limit_cpu(uint64_t seconds)
@@ -138,8 +146,6 @@ void
 pyexec_serve(pyexec_kernel *k, int fd, uint64_t cpu)
 {
     kernel = k;
-    struct sigaction interrupt = {.sa_sigaction = on_interrupt, .sa_flags = SA_SIGINFO | SA_ONSTACK};
-    sigaction(PYEXEC_INTERRUPT_SIGNAL, &interrupt, NULL);
     pthread_atfork(NULL, NULL, in_fork);
     pyexec_connection_begin(fd);
     for (;;) {

@@ -29,6 +29,15 @@ func (*Worker) Run(*engine.Call, *engine.Reply) error { return ErrUnsupported }
 // Kill does nothing.
 func (*Worker) Kill(uint64) {}
 
+// Resident returns 0.
+func (*Worker) Resident() int64 { return 0 }
+
+// Interrupt does nothing.
+func (*Worker) Interrupt(uint64, engine.Force) bool { return false }
+
+// Current finds nothing.
+func (*Worker) Current() (engine.Running, bool) { return engine.Running{}, false }
+
 // Recycle returns ErrUnsupported.
 func (*Worker) Recycle() (engine.Method, error) { return 0, ErrUnsupported }
 

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"os"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -259,6 +262,24 @@ func (w *Worker) Current() (engine.Running, bool) {
 	r := w.running
 	r.Name = r.Name[:min(len(r.Name), 63)]
 	return r, w.runner != nil
+}
+
+// Resident is the memory that the process has for itself, in bytes, or 0 if it cannot be read. See proc_pid_statm(5).
+func (w *Worker) Resident() int64 {
+	if w.proc == nil {
+		return 0
+	}
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(w.proc.pid) + "/statm")
+	fields := strings.Fields(string(b))
+	if err != nil || len(fields) < 3 {
+		return 0
+	}
+	resident, err1 := strconv.ParseInt(fields[1], 10, 64)
+	shared, err2 := strconv.ParseInt(fields[2], 10, 64)
+	if err1 != nil || err2 != nil {
+		return 0
+	}
+	return (resident - shared) * int64(os.Getpagesize())
 }
 
 // Kill ends the process that runs the call of that ID, whatever it is at. Run then returns a *Crash that says so. It may
