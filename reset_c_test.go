@@ -354,7 +354,10 @@ var cRows = map[string]rowTest{
 		"import ctypes; ctypes.c_int.from_address(id(object()))", "import keep; keep.strerror(b'x')",
 	}},
 	"subinterpreters": {refused: []string{"try:\n    import _xxsubinterpreters as i\nexcept ImportError:\n    import _interpreters as i\ni.create()"}},
-	"import lock":     {refused: []string{"import _imp; _imp.acquire_lock()"}},
+	"property.__init__": {refused: []string{
+		"import fractions; vars(fractions.Fraction)['numerator'].__init__(len)", "import unittest; classmethod.__init__(vars(unittest.TestCase)['setUpClass'], len)",
+	}},
+	"import lock": {refused: []string{"import _imp; _imp.acquire_lock()"}},
 	"threading.local": {
 		silent: true,
 		probe:  "not hasattr(keep.local, 'planted')",

@@ -62,10 +62,21 @@ attributes_were = attributes()
 
 // toysModule has one of each kind that can hang on a module. It is imported by keep, as clean as that.
 const toysModule = `
-import collections, itertools, threading
+import collections, functools, itertools, threading
 
 lock, recursive = threading.Lock(), threading.RLock()
 ids, next_name = itertools.count(1), itertools.count(1).__next__
+
+class Slotted:
+    __slots__ = ("a", "b")
+    def __init__(self): self.a = 1
+    @staticmethod
+    def static(): pass
+
+class Pair(tuple): pass
+
+slotted, pair = Slotted(), Pair([1, 2])
+cached, partial = functools.lru_cache(len), functools.partial(len)
 
 def make_counter():
     n = 0

@@ -134,6 +134,33 @@ pyexec_change_begin(pyexec_kernel *k, const pyexec_row *row)
     pyexec_buf_byte(&k->changes, CBOR_TRUE);
 }
 
+static bool
+has_underscore(PyObject *name, Py_ssize_t n)
+{
+    for (Py_ssize_t i = 0; i + 1 < n; i++) {
+        if (PyUnicode_READ_CHAR(name, i) == '.' && PyUnicode_READ_CHAR(name, i + 1) == '_') {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What a module keeps for itself, a name with an underscore in front, is put back without a report: caches fill in the
+ * course of ordinary work. copyreg's __slotnames__ is such a one, too. anywhere: what is in something private is private. */
+bool
+pyexec_is_private(PyObject *name, bool anywhere)
+{
+    Py_ssize_t n = PyUnicode_GET_LENGTH(name), dot = PyUnicode_FindChar(name, '.', 0, n, -1);
+    bool private = anywhere ? has_underscore(name, n)
+                            : dot >= 0 && dot + 2 < n && PyUnicode_READ_CHAR(name, dot + 1) == '_' &&
+                                  PyUnicode_READ_CHAR(name, dot + 2) != '_';
+    PyObject *cache = private ? NULL : PyUnicode_FromString(".__slotnames__"); /* new */
+    private = private || (cache != NULL && PyUnicode_Tailmatch(name, cache, 0, n, 1) == 1);
+    PyErr_Clear();
+    Py_XDECREF(cache);
+    return private;
+}
+
 void
 pyexec_change_named(pyexec_kernel *k, PyObject *name)
 {

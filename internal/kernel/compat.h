@@ -237,6 +237,7 @@ pyexec_forget_all_tracers(PyInterpreterState *interp)
 #include <structmember.h>
 #define Py_T_PYSSIZET T_PYSSIZET
 #define Py_READONLY READONLY
+#define Py_T_OBJECT_EX T_OBJECT_EX
 #endif
 
 /* ---- the main thread (runtime.c): from 3.13 on its state is kept, too ---- */

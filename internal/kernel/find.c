@@ -33,6 +33,16 @@ see(pyexec_kernel *k, PyObject *v) /* 1: for the first time, 0: again, -1: faile
     return result;
 }
 
+bool
+pyexec_is_baseline(pyexec_kernel *k, PyObject *v)
+{
+    PyObject *address = PyLong_FromVoidPtr(v); /* new */
+    int rc = address == NULL || k->objects.seen == NULL ? 0 : PyDict_Contains(k->objects.seen, address);
+    PyErr_Clear();
+    Py_XDECREF(address);
+    return rc == 1;
+}
+
 int
 pyexec_find_skip(pyexec_kernel *k, PyObject *v)
 {
@@ -105,7 +115,7 @@ visit_function(pyexec_kernel *k, PyObject *name, PyObject *f, int steps)
         PyObject *cell = PyTuple_GET_ITEM(closure, i);
         result = see(k, cell);
         if (result == 1) {
-            result = pyexec_object_track(k, PYEXEC_CELL, name, cell, NULL);
+            result = pyexec_slot_track(k, name, cell, &((PyCellObject *)cell)->ob_ref);
             PyObject *v = PyCell_GET(cell);
             if (result == 0 && v != NULL) {
                 result = visit_item(k, name, NULL, v, steps);
@@ -203,25 +213,17 @@ has_attributes(PyObject *v)
 {
     PyTypeObject *t = Py_TYPE(v);
     if (PyModule_Check(v) || PyType_Check(v) || PyExceptionInstance_Check(v) || PyCFunction_Check(v) ||
-        strcmp(t->tp_name, "_thread._local") == 0 || strcmp(t->tp_name, "functools._lru_cache_wrapper") == 0 ||
-        strcmp(t->tp_name, "functools.partial") == 0 || strcmp(t->tp_name, "staticmethod") == 0 ||
-        strcmp(t->tp_name, "classmethod") == 0) {
+        strcmp(t->tp_name, "_thread._local") == 0) {
         return false;
     }
-#ifdef PYEXEC_DICT_VERSIONS
-    /* Members of enums are many (socket has 500), nobody gives them attributes, and here each would cost a compare a call. */
-    if (strcmp(Py_TYPE(t)->tp_name, "EnumType") == 0) {
-        return false;
-    }
-#endif
     if ((t->tp_flags & Py_TPFLAGS_HEAPTYPE) != 0) {
         PyObject *dict = pyexec_type_dict(t);                                                    /* new */
         PyObject *module = dict == NULL ? NULL : PyDict_GetItemString(dict, "__module__"); /* borrowed */
         bool importing = module != NULL && PyUnicode_CheckExact(module) && PyUnicode_IS_ASCII(module) &&
                          strncmp(PyUnicode_AsUTF8(module), "_frozen_importlib", 17) == 0;
         Py_XDECREF(dict);
-        if (importing) {
-            return false; /* the import system's own specs, loaders and finders change as it works */
+        if (importing && strstr(t->tp_name, "Loader") == NULL && strcmp(t->tp_name, "ModuleSpec") != 0) {
+            return false; /* the import system's own finders and locks change as it works */
         }
     }
     return pyexec_has_instance_dict(v);
@@ -247,6 +249,36 @@ visit_instance(pyexec_kernel *k, PyObject *name, PyObject *v, int steps)
     return result;
 }
 
+/* What an instance of a class made in Python has in __slots__. */
+static int
+visit_slots(pyexec_kernel *k, PyObject *name, PyObject *v, int steps)
+{
+    int result = 0;
+    for (PyTypeObject *t = Py_TYPE(v); result == 0 && t != NULL; t = t->tp_base) {
+        PyMemberDef *m = (t->tp_flags & Py_TPFLAGS_HEAPTYPE) != 0 ? t->tp_members : NULL;
+        for (; result == 0 && m != NULL && m->name != NULL; m++) {
+            if (m->type != Py_T_OBJECT_EX || (m->flags & Py_READONLY) != 0) {
+                continue;
+            }
+            PyObject **at = (PyObject **)((char *)v + m->offset);
+            PyObject *full = PyUnicode_FromFormat("%U.%s", name, m->name); /* new */
+            result = full == NULL ? -1 : pyexec_slot_track(k, full, v, at);
+            if (result == 0 && *at != NULL) {
+                result = visit_item(k, full, NULL, *at, steps);
+            }
+            Py_XDECREF(full);
+        }
+    }
+    return result;
+}
+
+static int
+visit_attributes(pyexec_kernel *k, PyObject *name, PyObject *v, int steps)
+{
+    int result = PyType_Check(v) ? 0 : visit_slots(k, name, v, steps);
+    return result < 0 || !has_attributes(v) ? result : visit_instance(k, name, v, steps);
+}
+
 static int
 visit(pyexec_kernel *k, PyObject *name, PyObject *v, int steps)
 {
@@ -265,14 +297,21 @@ visit(pyexec_kernel *k, PyObject *name, PyObject *v, int steps)
     steps++;
     if (PyDict_Check(v)) {
         result = pyexec_object_track(k, PyODict_Check(v) ? PYEXEC_ODICT : PYEXEC_DICT, name, v, v);
-        return result < 0 ? -1 : visit_dict(k, name, v, steps, false);
+        result = result < 0 ? -1 : visit_dict(k, name, v, steps, false);
+        return result < 0 ? -1 : visit_attributes(k, name, v, steps);
     }
     if (PyList_Check(v)) {
         result = pyexec_object_track(k, PYEXEC_LIST, name, v, NULL);
-        return result < 0 ? -1 : visit_sequence(k, name, ((PyListObject *)v)->ob_item, PyList_GET_SIZE(v), steps);
+        result = result < 0 ? -1 : visit_sequence(k, name, ((PyListObject *)v)->ob_item, PyList_GET_SIZE(v), steps);
+        return result < 0 ? -1 : visit_attributes(k, name, v, steps);
+    }
+    if (PyTuple_Check(v)) {
+        result = visit_sequence(k, name, ((PyTupleObject *)v)->ob_item, PyTuple_GET_SIZE(v), steps);
+        return result < 0 ? -1 : visit_attributes(k, name, v, steps);
     }
     if (PySet_Check(v)) {
-        return pyexec_object_track(k, PYEXEC_SET, name, v, NULL);
+        result = pyexec_object_track(k, PYEXEC_SET, name, v, NULL);
+        return result < 0 ? -1 : visit_attributes(k, name, v, steps);
     }
     if (PyByteArray_CheckExact(v)) {
         return pyexec_object_track(k, PYEXEC_BYTEARRAY, name, v, NULL);
@@ -289,17 +328,15 @@ visit(pyexec_kernel *k, PyObject *name, PyObject *v, int steps)
     if (PyType_Check(v)) {
         return visit_class(k, name, v, steps);
     }
-    if (has_attributes(v)) {
-        return visit_instance(k, name, v, steps);
-    }
-    return visit_c_object(k, name, v, steps);
+    result = visit_c_object(k, name, v, steps);
+    return result < 0 ? -1 : visit_attributes(k, name, v, steps);
 }
 
 int
 pyexec_find(pyexec_kernel *k, PyObject *name, PyObject *dict)
 {
     /* What the import system keeps while it works, and what other rows put back by their own rules. */
-    static const char *const skipped[] = {"__builtins__", "__spec__", "__loader__", "__cached__"};
+    static const char *const skipped[] = {"__builtins__", "__cached__"};
     static const char *const working[] = {"_frozen_importlib._module_locks", "_frozen_importlib._blocking_on",
                                           "os.environ",                      "os.environb",
                                           "linecache.cache",                 "sys.modules",

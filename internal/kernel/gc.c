@@ -81,6 +81,15 @@ pyexec_gc_sweep(pyexec_kernel *k)
     k->gc_unsettled = true;
 }
 
+/* All that there was before is frozen, and not in gc.get_objects; unless the snippet called gc.unfreeze. */
+PyObject *
+pyexec_gc_made(pyexec_kernel *k)
+{
+    PyObject *made = pyexec_gc_next(k->gc_frozen) != k->gc_frozen_end ? NULL : PyObject_CallNoArgs(k->gc_get_objects); /* new */
+    PyErr_Clear();
+    return made;
+}
+
 void
 pyexec_gc_collect(pyexec_kernel *k)
 {

@@ -415,6 +415,7 @@ int pyexec_gc_init(pyexec_kernel *k);
 void pyexec_gc_mark(pyexec_kernel *k);
 void pyexec_gc_sweep(pyexec_kernel *k);   /* collect if anything made since the mark is still there */
 void pyexec_gc_settle(pyexec_kernel *k);  /* what the sweep left, and the reset, stays */
+PyObject *pyexec_gc_made(pyexec_kernel *k); /* new: list of what was made in this call; NULL if that cannot be told */
 void pyexec_gc_collect(pyexec_kernel *k); /* collect what is not frozen */
 void pyexec_gc_full(pyexec_kernel *k);    /* collect everything */
 void pyexec_gc_thaw(pyexec_kernel *k);    /* let Py_FinalizeEx free everything */
@@ -665,6 +666,7 @@ void pyexec_bury(pyexec_kernel *k, PyObject *v); /* borrowed, may be NULL */
 
 /* the reports of rows: a change is open, then a before and an after value, then closed */
 void pyexec_change_begin(pyexec_kernel *k, const pyexec_row *row);
+bool pyexec_is_private(PyObject *name, bool anywhere); /* not worth a report */
 void pyexec_change_named(pyexec_kernel *k, PyObject *name); /* the same, of a row that stands for many states */
 void pyexec_change_repr(pyexec_kernel *k, PyObject *v); /* borrowed, may be NULL: null */
 void pyexec_report(pyexec_kernel *k, const pyexec_row *row, const char *before, const char *after); /* all of one */
@@ -677,6 +679,7 @@ int pyexec_linecache_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row
 
 /* find.c */
 int pyexec_find(pyexec_kernel *k, PyObject *name, PyObject *dict); /* what hangs on the module of that name and dict */
+bool pyexec_is_baseline(pyexec_kernel *k, PyObject *v);               /* it hangs on a module that was loaded before */
 int pyexec_find_skip(pyexec_kernel *k, PyObject *v);               /* leave v to a row of its own */
 
 /* row_objects.c */
@@ -688,7 +691,7 @@ enum {
     PYEXEC_SET,
     PYEXEC_DEQUE,
     PYEXEC_BYTEARRAY,
-    PYEXEC_CELL,
+    PYEXEC_SLOT, /* a pointer: in a closure's cell, or where an instance has what is in its __slots__ */
     PYEXEC_CACHE,
     PYEXEC_WORD
 };
@@ -722,6 +725,7 @@ int pyexec_word_restore(pyexec_kernel *k, PyObject *v, size_t watch);
 void pyexec_words_clear(pyexec_kernel *k);
 
 int pyexec_object_track(pyexec_kernel *k, uint8_t kind, PyObject *name, PyObject *object, PyObject *dict);
+int pyexec_slot_track(pyexec_kernel *k, PyObject *name, PyObject *object, PyObject **at);
 bool pyexec_objects_odd_quiet(pyexec_kernel *k);
 bool pyexec_objects_mark_dirty(pyexec_kernel *k); /* as an import begins; true: something was changed */
 int pyexec_objects_adopt(pyexec_kernel *k);       /* as it ends: what it changed that was not dirty, stays */
@@ -729,7 +733,7 @@ int pyexec_objects_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_s
 void pyexec_objects_clear(pyexec_kernel *k);
 
 /* row_classes.c */
-enum { PYEXEC_OF_TYPE, PYEXEC_OF_FUNCTION, PYEXEC_OF_OBJECT };
+enum { PYEXEC_OF_TYPE, PYEXEC_OF_FUNCTION, PYEXEC_OF_OBJECT, PYEXEC_OF_ATTRIBUTE };
 
 typedef struct {
     uint8_t kind;
@@ -748,6 +752,9 @@ typedef struct {
 
 int pyexec_classes_snapshot(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
 int pyexec_classes_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+bool pyexec_is_watched(PyObject *v);                      /* it hangs on a module, and a snippet runs */
+int pyexec_before_set(PyObject *v, PyObject *name); /* its descriptor is about to set an attribute */
+int pyexec_slots_init(void);                        /* row_slots.c */
 void pyexec_classes_clear(pyexec_kernel *k);
 
 /* row_modules.c */
@@ -759,7 +766,7 @@ typedef struct {
 
 typedef struct {
     pyexec_module *items;
-    size_t n, cap, table_watch;
+    size_t n, cap, table_watch, n_before; /* n_before: as the call began */
     PyObject *table, *copy;  /* owned: sys.modules, and what it held */
     PyObject *find_and_load; /* owned: importlib's own */
     PyObject *importlib;     /* owned: the dict of its module */
@@ -827,7 +834,7 @@ struct pyexec_kernel {
     PyObject *main_module;  /* sys.modules['__main__'] */
     PyObject **main_slot;   /* where that keeps its dict */
     PyObject *builtin_compile, *ast_expression, *ast_expr, *str_body, *str_value;
-    PyObject *atexit_clear, *gc_collect, *gc_freeze, *gc_unfreeze;
+    PyObject *atexit_clear, *gc_collect, *gc_freeze, *gc_unfreeze, *gc_get_objects;
     PyObject *gc_young, *gc_frozen; /* two objects of our own in the collector's lists */
     uintptr_t gc_young_end, gc_frozen_end;
     PyObject *sys_stdout, *sys_stderr, *empty_input;

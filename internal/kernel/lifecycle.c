@@ -158,9 +158,10 @@ prepare(pyexec_kernel *k, pyexec_failure *f)
     k->gc_collect = attr_of("gc", "collect");
     k->gc_freeze = attr_of("gc", "freeze");
     k->gc_unfreeze = attr_of("gc", "unfreeze");
+    k->gc_get_objects = attr_of("gc", "get_objects");
     if (k->str_body == NULL || k->str_value == NULL || k->builtin_compile == NULL || k->ast_expression == NULL ||
         k->ast_expr == NULL || k->gc_collect == NULL || k->gc_freeze == NULL || k->gc_unfreeze == NULL ||
-        k->atexit_clear == NULL) {
+        k->atexit_clear == NULL || k->gc_get_objects == NULL) {
         return -1;
     }
     pyexec_memory_init(k);
@@ -183,7 +184,7 @@ release(pyexec_kernel *k)
 {
     PyObject **held[] = {&k->namespace,  &k->main_module, &k->builtin_compile, &k->ast_expression,
                          &k->ast_expr,   &k->str_body,    &k->str_value,       &k->gc_collect,
-                         &k->gc_freeze,  &k->gc_unfreeze, &k->atexit_clear, &k->gc_young,        &k->gc_frozen,
+                         &k->gc_freeze,  &k->gc_unfreeze, &k->gc_get_objects, &k->atexit_clear, &k->gc_young, &k->gc_frozen,
                          &k->sys_stdout, &k->sys_stderr,  &k->empty_input,     &k->trace_output};
     pyexec_touch_clear();
     pyexec_codes_clear(k, true);

@@ -104,13 +104,19 @@ is_alive(const pyexec_undo *e)
     return alive;
 }
 
-/* Keep what an attribute was, unless that is kept already. */
+/* Keep what an attribute was, unless that is kept already. Of a dict that is only handed out what is in it is kept, and not
+ * the dict itself until another is put in its place: it may well lead to the object that it belongs to, which would then
+ * be found alive although it is the snippet's own, and garbage. */
 static int
-keep(pyexec_kernel *k, uint8_t kind, PyObject *object, PyObject *name, PyObject *old /* borrowed, may be NULL */)
+keep(pyexec_kernel *k, uint8_t kind, PyObject *object, PyObject *name, PyObject *old /* borrowed, may be NULL */,
+     bool handed_out)
 {
     size_t at = 0;
     pyexec_undo *e = find_entry(k, object, name, &at);
     if (e != NULL && is_alive(e)) {
+        if (e->old == NULL && e->contents != NULL && !handed_out) {
+            e->old = Py_XNewRef(old);
+        }
         return 0;
     }
     PyObject *ref = PyWeakref_NewRef(object, NULL); /* new */
@@ -118,7 +124,7 @@ keep(pyexec_kernel *k, uint8_t kind, PyObject *object, PyObject *name, PyObject 
         PyErr_Clear();
         ref = Py_NewRef(object);
     }
-    pyexec_undo entry = {kind, object, ref, Py_NewRef(name), Py_XNewRef(old), NULL};
+    pyexec_undo entry = {kind, object, ref, Py_NewRef(name), handed_out ? NULL : Py_XNewRef(old), NULL};
     if (old != NULL && PyDict_CheckExact(old)) {
         entry.contents = PyDict_Copy(old); /* new */
     }
@@ -142,6 +148,7 @@ keep(pyexec_kernel *k, uint8_t kind, PyObject *object, PyObject *name, PyObject 
 
 /* True while the entries themselves are looked at: that is no doing of the snippet's. */
 static bool looking = false;
+static PyObject *put_back = NULL; /* borrowed: the object whose attribute is put back just now */
 
 static pyexec_kernel *
 watching(void)
@@ -186,7 +193,7 @@ keep_type_attribute(pyexec_kernel *k, PyTypeObject *type, PyObject *name)
                 PyErr_Clear();
             }
         }
-        result = PyErr_Occurred() ? -1 : keep(k, PYEXEC_OF_TYPE, (PyObject *)type, name, old);
+        result = PyErr_Occurred() ? -1 : keep(k, PYEXEC_OF_TYPE, (PyObject *)type, name, old, false);
         Py_XDECREF(old);
     }
     Py_DECREF(dict);
@@ -222,17 +229,24 @@ is_own_function(pyexec_kernel *k, PyObject *f)
 }
 
 static int
+keep_function_attribute(pyexec_kernel *k, PyObject *f, PyObject *name)
+{
+    if (!PyUnicode_CheckExact(name) || is_own_function(k, f)) {
+        return 0;
+    }
+    PyObject *old = function_attribute(f, name); /* new */
+    PyErr_Clear();
+    int rc = keep(k, PYEXEC_OF_FUNCTION, f, name, old, false);
+    Py_XDECREF(old);
+    return rc;
+}
+
+static int
 on_function_attribute(PyObject *f, PyObject *name, PyObject *v)
 {
     pyexec_kernel *k = watching();
-    if (k != NULL && PyUnicode_CheckExact(name) && !is_own_function(k, f)) {
-        PyObject *old = function_attribute(f, name); /* new */
-        PyErr_Clear();
-        int rc = keep(k, PYEXEC_OF_FUNCTION, f, name, old);
-        Py_XDECREF(old);
-        if (rc < 0) {
-            return -1;
-        }
+    if (k != NULL && keep_function_attribute(k, f, name) < 0) {
+        return -1;
     }
     return PyObject_GenericSetAttr(f, name, v);
 }
@@ -244,7 +258,7 @@ hand_out(PyObject *f, const char *name, PyObject *v /* stolen, may be NULL */)
     pyexec_kernel *k = watching();
     if (v != NULL && k != NULL && PyDict_CheckExact(v) && !is_own_function(k, f)) {
         PyObject *key = PyUnicode_InternFromString(name); /* new */
-        if (key == NULL || keep(k, PYEXEC_OF_FUNCTION, f, key, v) < 0) {
+        if (key == NULL || keep(k, PYEXEC_OF_FUNCTION, f, key, v, true) < 0) {
             Py_CLEAR(v);
         }
         Py_XDECREF(key);
@@ -278,13 +292,52 @@ on_object_class(PyObject *v, PyObject *class, void *closure)
     pyexec_kernel *k = watching();
     if (k != NULL) {
         PyObject *name = PyUnicode_InternFromString("__class__"); /* new */
-        int rc = name == NULL ? -1 : keep(k, PYEXEC_OF_OBJECT, v, name, (PyObject *)Py_TYPE(v));
+        int rc = name == NULL ? -1 : keep(k, PYEXEC_OF_OBJECT, v, name, (PyObject *)Py_TYPE(v), false);
         Py_XDECREF(name);
         if (rc < 0) {
             return -1;
         }
     }
     return set_object_class(v, class, closure);
+}
+
+/* ---- by a descriptor ---- */
+
+bool
+pyexec_is_watched(PyObject *v)
+{
+    pyexec_kernel *k = watching();
+    return k != NULL && pyexec_is_baseline(k, v);
+}
+
+/* __dict__ and __class__ have ways of their own. */
+static bool
+has_own_way(PyObject *name)
+{
+    return PyUnicode_CompareWithASCIIString(name, "__dict__") == 0 || PyUnicode_CompareWithASCIIString(name, "__class__") == 0;
+}
+
+int
+pyexec_before_set(PyObject *v, PyObject *name)
+{
+    pyexec_kernel *k = watching();
+    if (k == NULL || v == put_back) {
+        return 0;
+    }
+    if (PyFunction_Check(v)) {
+        return keep_function_attribute(k, v, name);
+    }
+    if (PyType_Check(v)) {
+        return keep_type_attribute(k, (PyTypeObject *)v, name);
+    }
+    if (PyExceptionInstance_Check(v) || !pyexec_is_baseline(k, v) || has_own_way(name)) {
+        return 0;
+    }
+    PyObject *old = PyObject_GenericGetAttr(v, name); /* new; NULL: it is not set */
+    PyErr_Clear();
+    int rc = keep(k, PYEXEC_OF_ATTRIBUTE, v, name, old, false);
+    Py_XDECREF(old);
+    return rc;
 }
 
 /* ---- put in place, once in a process ---- */
@@ -378,7 +431,7 @@ pyexec_classes_snapshot(pyexec_kernel *k, const pyexec_row *row, pyexec_row_stat
         replace_wrapped(&PyFunction_Type, PyObject_GenericSetAttr, on_function_attribute) < 0) {
         return -1;
     }
-    return replace_in_metaclasses(&PyType_Type);
+    return pyexec_slots_init() < 0 ? -1 : replace_in_metaclasses(&PyType_Type);
 }
 
 /* ---- put back ---- */
@@ -393,8 +446,15 @@ full_name(const pyexec_undo *e)
         full = name == NULL ? NULL : PyUnicode_FromFormat("%U.%U", name, e->name);
         goto done;
     }
+    if (PyCFunction_Check(e->object)) {
+        full = PyUnicode_FromFormat("%s.%U", ((PyCFunctionObject *)e->object)->m_ml->ml_name, e->name);
+        goto done;
+    }
     if (e->kind == PYEXEC_OF_OBJECT) {
         class = e->old;
+    }
+    if (e->kind == PYEXEC_OF_ATTRIBUTE) {
+        class = (PyObject *)Py_TYPE(e->object);
     }
     if (e->kind == PYEXEC_OF_FUNCTION) {
         PyFunctionObject *f = (PyFunctionObject *)e->object;
@@ -428,6 +488,9 @@ attribute_now(const pyexec_undo *e)
     if (e->kind == PYEXEC_OF_FUNCTION) {
         v = function_attribute(e->object, e->name);
     }
+    else if (e->kind == PYEXEC_OF_ATTRIBUTE) {
+        v = PyObject_GenericGetAttr(e->object, e->name);
+    }
     else {
         PyObject *dict = pyexec_type_dict((PyTypeObject *)e->object); /* new */
         v = dict == NULL ? NULL : Py_XNewRef(PyDict_GetItemWithError(dict, e->name));
@@ -458,27 +521,47 @@ same_contents(PyObject *a, PyObject *b)
 }
 
 static int
-set_back(const pyexec_undo *e)
+set_back(const pyexec_undo *e, PyObject *old)
 {
     if (e->contents != NULL) {
-        PyDict_Clear(e->old);
-        if (PyDict_Update(e->old, e->contents) < 0) {
+        PyDict_Clear(old);
+        if (PyDict_Update(old, e->contents) < 0) {
             return -1;
+        }
+        if (e->old == NULL) {
+            return 0; /* it was never replaced */
         }
     }
     switch (e->kind) {
     case PYEXEC_OF_OBJECT:
         return set_object_class(e->object, e->old, NULL);
     case PYEXEC_OF_FUNCTION:
+    case PYEXEC_OF_ATTRIBUTE:
         return PyObject_GenericSetAttr(e->object, e->name, e->old);
     default:
         return set_type_attribute(e->object, e->name, e->old);
     }
 }
 
+/* Classes and functions that library code made for the snippet, in a decorator say, and that are there still: what an entry
+ * keeps of them leads back to them. They are nobody else's. One that came with a module imported meanwhile looks the same. */
+static bool
+is_made_in_call(pyexec_kernel *k, PyObject *made /* list, may be NULL */, const pyexec_undo *e)
+{
+    if (made == NULL || pyexec_is_baseline(k, e->object)) {
+        return false;
+    }
+    for (Py_ssize_t i = PyList_GET_SIZE(made); i-- > 0;) {
+        if (PyList_GET_ITEM(made, i) == e->object) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* 1: was changed and is as it was, 0: was not changed, -1: failed */
 static int
-undo(pyexec_kernel *k, const pyexec_undo *e)
+undo(pyexec_kernel *k, PyObject **made, const pyexec_undo *e)
 {
     if (!is_alive(e)) {
         return 0;
@@ -487,17 +570,25 @@ undo(pyexec_kernel *k, const pyexec_undo *e)
     PyObject *name = full_name(e);     /* new */
     PyObject *now = attribute_now(e); /* new */
     looking = false;
-    bool same = now == e->old && (e->contents == NULL || same_contents(now, e->contents));
+    PyObject *old = e->old == NULL && e->contents != NULL ? now : e->old; /* borrowed */
+    bool same = now == old && (e->contents == NULL || old == NULL || same_contents(now, e->contents));
     int result = 0;
-    if (!same && (name == NULL || !pyexec_keeps(k, name))) {
+    if (!same && *made == NULL) {
+        *made = pyexec_gc_made(k);
+    }
+    bool own = !same && is_made_in_call(k, *made, e);
+    if (!same && !(own && k->modules.n == k->modules.n_before) && (name == NULL || !pyexec_keeps(k, name))) {
         result = 1;
-        if (name != NULL) {
+        if (name != NULL && !own && !pyexec_is_private(name, false)) {
             pyexec_change_named(k, name);
             pyexec_change_repr(k, e->contents != NULL ? e->contents : e->old);
             pyexec_change_repr(k, now);
         }
         pyexec_bury(k, now);
-        if (set_back(e) < 0) {
+        put_back = e->object; /* `now` keeps alive what it loses: no finalizer runs meanwhile */
+        int rc = set_back(e, old);
+        put_back = NULL;
+        if (rc < 0) {
             pyexec_taint(k, "%.200s could not be put back", name == NULL ? "?" : PyUnicode_AsUTF8(name));
             PyErr_Clear();
         }
@@ -523,11 +614,13 @@ pyexec_classes_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state
     (void)row;
     (void)s;
     int result = 0;
+    PyObject *made = NULL;     /* new, once it is needed */
     pyexec_undos u = k->undos; /* what is put back can run finalizers, which make entries of their own */
     k->undos = (pyexec_undos){0};
     for (size_t i = u.n; i > 0; i--) {
-        result |= undo(k, &u.items[i - 1]);
+        result |= undo(k, &made, &u.items[i - 1]);
     }
+    Py_XDECREF(made);
     release(&u);
     return result;
 }

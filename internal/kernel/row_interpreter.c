@@ -267,6 +267,18 @@ pyexec_atexit_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state 
     if (s->contents != NULL && PyList_GET_SIZE(s->contents) == 0) {
         Py_CLEAR(s->contents); /* all unregistered again */
     }
+    bool own = false;
+    for (Py_ssize_t i = 0; s->contents != NULL && i < PyList_GET_SIZE(s->contents) && !own; i++) {
+        PyObject *f = PyTuple_GET_ITEM(PyList_GET_ITEM(s->contents, i), 0); /* borrowed */
+        own = !PyMethod_Check(f) || !pyexec_is_baseline(k, PyMethod_GET_FUNCTION(f));
+    }
+    if (s->contents != NULL && !own) { /* weakref.finalize registers a method of its own: not the snippet's doing */
+        PyObject *list = s->contents;
+        s->contents = NULL;
+        pyexec_bury(k, list);
+        Py_DECREF(list);
+        return 0;
+    }
     return pyexec_kept_restore(k, row, s);
 }
 

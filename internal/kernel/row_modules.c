@@ -330,6 +330,53 @@ put_back(pyexec_kernel *k, PyObject *dict, PyObject *key, PyObject *was /* borro
     return PyDict_DelItem(dict, key);
 }
 
+static bool
+is_text(PyObject *v)
+{
+    bool text = PyUnicode_CheckExact(v) || PyTuple_CheckExact(v);
+    for (Py_ssize_t i = 0; text && PyTuple_CheckExact(v) && i < PyTuple_GET_SIZE(v); i++) {
+        text = PyUnicode_CheckExact(PyTuple_GET_ITEM(v, i));
+    }
+    return text;
+}
+
+/* Put back without a report, since ordinary work does it: what a module has for itself, an equal text (time.tzset makes
+ * time.tzname anew), and a submodule that will be imported again. */
+static bool
+is_ordinary(const pyexec_modules *m, PyObject *name, PyObject *was, PyObject *is)
+{
+    if (pyexec_is_private(name, false)) {
+        return true;
+    }
+    if (was == NULL && is != NULL && PyModule_Check(is) && m->again != NULL) {
+        PyObject *own = PyModule_GetNameObject(is); /* new */
+        bool same = own != NULL && PyUnicode_Compare(own, name) == 0;
+        PyErr_Clear();
+        Py_XDECREF(own);
+        return same;
+    }
+    return was != NULL && is != NULL && is_text(was) && is_text(is) && PyObject_RichCompareBool(was, is, Py_EQ) == 1;
+}
+
+/* A package that imports from its submodules what is first asked for (PEP 562, concurrent.futures) keeps what it found. */
+static bool
+is_found_late(pyexec_kernel *k, const pyexec_module *m, PyObject *key, PyObject *was, PyObject *is)
+{
+    if (was != NULL || is == NULL || !PyType_Check(is) || !pyexec_is_baseline(k, is) ||
+        PyDict_GetItemString(m->copy, "__getattr__") == NULL) {
+        return false;
+    }
+    PyObject *dict = pyexec_type_dict((PyTypeObject *)is);                                      /* new */
+    PyObject *from = dict == NULL ? NULL : PyDict_GetItemWithError(dict, k->str_module); /* borrowed */
+    PyObject *name = PyType_GetName((PyTypeObject *)is);                                        /* new */
+    bool result = from != NULL && PyUnicode_CheckExact(from) && name != NULL && PyUnicode_Compare(name, key) == 0 &&
+                  PyUnicode_Tailmatch(from, m->name, 0, PY_SSIZE_T_MAX, -1) == 1;
+    PyErr_Clear();
+    Py_XDECREF(name);
+    Py_XDECREF(dict);
+    return result;
+}
+
 static int
 restore_module(pyexec_kernel *k, pyexec_module *m)
 {
@@ -344,7 +391,7 @@ restore_module(pyexec_kernel *k, pyexec_module *m)
         PyObject *is = PyDict_GetItemWithError(m->dict, key);
         if (PyUnicode_CheckExact(key) && PyUnicode_CompareWithASCIIString(key, "__warningregistry__") != 0) {
             PyObject *name = PyUnicode_FromFormat("%U.%U", m->name, key); /* new */
-            if (name != NULL && pyexec_keeps(k, name)) {
+            if (name != NULL && (pyexec_keeps(k, name) || is_found_late(k, m, key, was, is))) {
                 Py_DECREF(name);
                 if ((is != NULL ? PyDict_SetItem(m->copy, key, is) : PyDict_DelItem(m->copy, key)) < 0) {
                     Py_DECREF(keys);
@@ -352,12 +399,12 @@ restore_module(pyexec_kernel *k, pyexec_module *m)
                 }
                 continue;
             }
-            if (name != NULL) {
+            if (name != NULL && !is_ordinary(&k->modules, name, was, is)) {
                 pyexec_change_named(k, name);
                 pyexec_change_repr(k, was);
                 pyexec_change_repr(k, is);
-                Py_DECREF(name);
             }
+            Py_XDECREF(name);
             changed = 1;
         }
         if (put_back(k, m->dict, key, was) < 0) {

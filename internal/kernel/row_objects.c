@@ -67,7 +67,7 @@ contents_of(uint8_t kind, PyObject *v)
         return PySequence_Tuple(v);
     case PYEXEC_BYTEARRAY:
         return PyBytes_FromStringAndSize(PyByteArray_AS_STRING(v), PyByteArray_GET_SIZE(v));
-    default: /* PYEXEC_CELL, PYEXEC_WORD: what is watched has it; PYEXEC_CACHE: nothing is the best content */
+    default: /* PYEXEC_SLOT, PYEXEC_WORD: what is watched has it; PYEXEC_CACHE: nothing is the best content */
         return Py_NewRef(Py_None);
     }
 }
@@ -89,22 +89,32 @@ note_odd(pyexec_objects *o)
     return 0;
 }
 
-int
-pyexec_object_track(pyexec_kernel *k, uint8_t kind, PyObject *name, PyObject *object, PyObject *dict)
+static int
+append(pyexec_kernel *k, pyexec_object v /* its contents are stolen */)
 {
     pyexec_objects *o = &k->objects;
-    Py_ssize_t watch = 0, slot = 0;
-    uintptr_t *word = NULL, mask = 0;
     if (o->n == o->cap) {
         size_t cap = o->cap == 0 ? 256 : o->cap * 2;
         pyexec_object *items = realloc(o->items, cap * sizeof *items);
         if (items == NULL) {
+            Py_DECREF(v.contents);
             PyErr_NoMemory();
             return -1;
         }
         o->items = items;
         o->cap = cap;
     }
+    Py_INCREF(v.name);
+    Py_INCREF(v.object);
+    o->items[o->n++] = v;
+    return 0;
+}
+
+int
+pyexec_object_track(pyexec_kernel *k, uint8_t kind, PyObject *name, PyObject *object, PyObject *dict)
+{
+    Py_ssize_t watch = 0, slot = 0;
+    uintptr_t *word = NULL, mask = 0;
     PyObject *contents = contents_of(kind, object); /* new */
     if (contents == NULL) {
         return -1;
@@ -124,9 +134,6 @@ pyexec_object_track(pyexec_kernel *k, uint8_t kind, PyObject *name, PyObject *ob
     case PYEXEC_SET:
         watch = pyexec_watch_set(k, object);
         break;
-    case PYEXEC_CELL:
-        watch = pyexec_watch_slot(k, &((PyCellObject *)object)->ob_ref);
-        break;
     case PYEXEC_WORD:
         word = pyexec_word_of(k, object, &mask);
         watch = word == NULL ? -1 : pyexec_watch_word(k, word, mask);
@@ -134,16 +141,21 @@ pyexec_object_track(pyexec_kernel *k, uint8_t kind, PyObject *name, PyObject *ob
     default:
         break;
     }
-    if ((kind == PYEXEC_DEQUE || kind == PYEXEC_BYTEARRAY || kind == PYEXEC_ODICT) && note_odd(o) < 0) {
+    if ((kind == PYEXEC_DEQUE || kind == PYEXEC_BYTEARRAY || kind == PYEXEC_ODICT) && note_odd(&k->objects) < 0) {
         watch = -1;
     }
     if (watch < 0 || slot < 0) {
         Py_DECREF(contents);
         return -1;
     }
-    o->items[o->n++] =
-        (pyexec_object){Py_NewRef(name), Py_NewRef(object), contents, (size_t)watch, (size_t)slot, kind, false};
-    return 0;
+    return append(k, (pyexec_object){name, object, contents, (size_t)watch, (size_t)slot, kind, false});
+}
+
+int
+pyexec_slot_track(pyexec_kernel *k, PyObject *name, PyObject *object, PyObject **at)
+{
+    Py_ssize_t watch = pyexec_watch_slot(k, at);
+    return watch < 0 ? -1 : append(k, (pyexec_object){name, object, Py_NewRef(Py_None), (size_t)watch, 0, PYEXEC_SLOT, false});
 }
 
 static bool
@@ -194,7 +206,7 @@ changed(pyexec_kernel *k, const pyexec_object *o)
         return pyexec_watch_list_changed(k, o->watch);
     case PYEXEC_SET:
         return pyexec_watch_set_changed(k, o->watch);
-    case PYEXEC_CELL:
+    case PYEXEC_SLOT:
         return pyexec_watch_slot_changed(k, o->watch);
     case PYEXEC_WORD:
         return pyexec_watch_word_changed(k, o->watch);
@@ -239,7 +251,7 @@ accept(pyexec_kernel *k, pyexec_object *o)
         return pyexec_watch_list_accept(k, o->watch, contents);
     case PYEXEC_SET:
         return pyexec_watch_set_accept(k, o->watch);
-    case PYEXEC_CELL:
+    case PYEXEC_SLOT:
         pyexec_watch_slot_accept(k, o->watch);
         return 0;
     case PYEXEC_WORD:
@@ -399,21 +411,11 @@ fill(pyexec_kernel *k, pyexec_object *o, PyObject *dict)
         return empty_cache(o->object);
     case PYEXEC_WORD:
         return pyexec_word_restore(k, o->object, o->watch);
-    default: /* PYEXEC_CELL */
-        pyexec_bury(k, PyCell_GET(o->object));
-        return PyCell_Set(o->object, k->watch.slots[o->watch].value);
+    default: /* PYEXEC_SLOT */
+        pyexec_bury(k, *k->watch.slots[o->watch].at);
+        Py_XSETREF(*k->watch.slots[o->watch].at, Py_XNewRef(k->watch.slots[o->watch].value));
+        return 0;
     }
-}
-
-/* What a module keeps for itself is put back without a report: caches fill in the course of ordinary work. */
-static bool
-is_private(PyObject *name)
-{
-    PyObject *dot = PyUnicode_FromString("._");                                   /* new */
-    bool private = dot != NULL && PyUnicode_Contains(name, dot) == 1;
-    PyErr_Clear();
-    Py_XDECREF(dot);
-    return private;
 }
 
 /* Of two dicts, what differs. */
@@ -452,7 +454,7 @@ report_dict(pyexec_kernel *k, const pyexec_object *o, PyObject *now)
     }
     for (Py_ssize_t pos = 0; PyDict_Next(before, &pos, &key, &v);) {
         PyObject *name = PyUnicode_CheckExact(key) ? PyUnicode_FromFormat("%U.%U", o->name, key) : NULL; /* new */
-        if (name != NULL && !is_private(name)) {
+        if (name != NULL && !pyexec_is_private(name, true)) {
             pyexec_change_named(k, name);
             pyexec_change_repr(k, PyDict_GetItemWithError(o->contents, key));
             pyexec_change_repr(k, PyDict_GetItemWithError(now, key));
@@ -470,16 +472,16 @@ done:
 static int
 report(pyexec_kernel *k, const pyexec_object *o, PyObject *now)
 {
-    if (o->kind == PYEXEC_CACHE || o->kind == PYEXEC_WORD || is_private(o->name)) {
+    if (o->kind == PYEXEC_CACHE || o->kind == PYEXEC_WORD || pyexec_is_private(o->name, true)) {
         return 0;
     }
     if (o->kind == PYEXEC_DICT || o->kind == PYEXEC_INSTANCE) {
         return report_dict(k, o, now);
     }
     pyexec_change_named(k, o->name);
-    if (o->kind == PYEXEC_CELL) {
+    if (o->kind == PYEXEC_SLOT) {
         pyexec_change_repr(k, k->watch.slots[o->watch].value);
-        pyexec_change_repr(k, PyCell_GET(o->object));
+        pyexec_change_repr(k, *k->watch.slots[o->watch].at);
     }
     else {
         pyexec_change_repr(k, o->contents);

@@ -134,16 +134,6 @@ pyexec_codecs_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state 
 
 enum { COLLECTION = Py_TPFLAGS_SEQUENCE | Py_TPFLAGS_MAPPING };
 
-static bool
-is_baseline(pyexec_kernel *k, PyObject *v) /* its module was loaded before */
-{
-    PyObject *address = PyLong_FromVoidPtr(v); /* new */
-    int rc = address == NULL || k->objects.seen == NULL ? 0 : PyDict_Contains(k->objects.seen, address);
-    PyErr_Clear();
-    Py_XDECREF(address);
-    return rc == 1;
-}
-
 static PyObject * /* borrowed, NULL if it is no abstract class */
 abc_impl(PyObject *class)
 {
@@ -161,7 +151,7 @@ note_bases(pyexec_kernel *k, pyexec_row_state *s, PyObject *class)
     PyObject *mro = PyType_Check(class) ? ((PyTypeObject *)class)->tp_mro : NULL; /* borrowed */
     for (Py_ssize_t i = 0; mro != NULL && i < PyTuple_GET_SIZE(mro); i++) {
         PyObject *base = PyTuple_GET_ITEM(mro, i); /* borrowed */
-        if (PyType_Check(base) && abc_impl(base) != NULL && is_baseline(k, base) &&
+        if (PyType_Check(base) && abc_impl(base) != NULL && pyexec_is_baseline(k, base) &&
             pyexec_keep(k, s, PyTuple_Pack(1, base)) < 0) {
             return -1;
         }
@@ -202,7 +192,7 @@ on_abc(const pyexec_call *c) /* _abc_init(class), _abc_register(class, subclass)
     }
     if (sub != NULL && PyType_Check(sub)) {
         PyObject *was = NULL;
-        if (is_baseline(c->k, class)) {
+        if (pyexec_is_baseline(c->k, class)) {
             PyObject *dump = pyexec_ask(c, "_get_dump", class, NULL);                          /* new */
             was = dump == NULL ? NULL : PySequence_Tuple(PyTuple_GET_ITEM(dump, 0)); /* new: weak references */
             Py_XDECREF(dump);

@@ -317,6 +317,7 @@ begin(pyexec_kernel *k)
     k->out.open = k->err.open = true;
     k->inputs_plain = true;
     k->confine.skip = false;
+    k->modules.n_before = k->modules.n;
     k->taint[0] = '\0';
     k->reply.flags = 0;
     k->wasted = 0;
