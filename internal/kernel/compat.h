@@ -232,6 +232,29 @@ pyexec_forget_all_tracers(PyInterpreterState *interp)
     return found;
 }
 
+/* ---- threading.local: from 3.13 on it hangs on a sentinel in the thread state and no longer on an entry in its dict ---- */
+static inline bool
+pyexec_has_sentinel(PyThreadState *t)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    return t->threading_local_sentinel != NULL;
+#else
+    (void)t;
+    return false;
+#endif
+}
+
+static inline void
+pyexec_drop_sentinel(PyThreadState *t)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    Py_CLEAR(t->threading_local_key);
+    Py_CLEAR(t->threading_local_sentinel);
+#else
+    (void)t;
+#endif
+}
+
 /* ---- members of types ---- */
 #if PY_VERSION_HEX < 0x030C0000
 #include <structmember.h>

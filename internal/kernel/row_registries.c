@@ -287,7 +287,7 @@ pyexec_abc_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s)
 static PyObject *
 on_random(const pyexec_call *c)
 {
-    if (pyexec_by_snippet(c->k) && is_baseline(c->k, c->self) &&
+    if (pyexec_by_snippet(c->k) && pyexec_is_baseline(c->k, c->self) &&
         pyexec_keep(c->k, c->touch->state, PyTuple_Pack(1, c->self)) < 0) {
         return NULL;
     }

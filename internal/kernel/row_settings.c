@@ -13,7 +13,7 @@
 static bool
 has_locals(PyThreadState *t)
 {
-    return t->dict != NULL && PyDict_GET_SIZE(t->dict) > 1;
+    return (t->dict != NULL && PyDict_GET_SIZE(t->dict) > 1) || pyexec_has_sentinel(t);
 }
 
 void
@@ -36,7 +36,8 @@ pyexec_locals_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state 
     if (!has_locals(t)) {
         return 0;
     }
-    PyObject *keys = PyDict_Keys(t->dict); /* new */
+    pyexec_drop_sentinel(t);
+    PyObject *keys = t->dict == NULL ? PyList_New(0) : PyDict_Keys(t->dict); /* new */
     for (Py_ssize_t i = 0; keys != NULL && i < PyList_GET_SIZE(keys); i++) {
         PyObject *key = PyList_GET_ITEM(keys, i); /* borrowed */
         if (PyUnicode_CheckExact(key) && PyUnicode_CompareWithASCIIString(key, "Py_Repr") == 0) {
