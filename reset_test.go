@@ -419,6 +419,15 @@ func TestWhatTheStateKeptAliveIsGone(t *testing.T) {
 	}
 }
 
+// Nor does a snippet find what another has frozen.
+func TestFrozenGarbageIsGone(t *testing.T) {
+	ex := open(t, pyexec.Config{RecycleEvery: pyexec.RecycleNever})
+	for _, code := range []string{"gc.freeze()", "gc.unfreeze(); gc.freeze()", "gc.unfreeze()", "gc.freeze(); gc.unfreeze()"} {
+		run(t, ex, "import gc\nclass Secret: pass\nx = [Secret()]; x.append(x)\n"+code)
+		assert.Equal(t, int64(0), run(t, ex, "import gc; gc.unfreeze(); len([o for o in gc.get_objects() if isinstance(o, type) and o.__name__ == 'Secret'])").Value, code)
+	}
+}
+
 // A finalizer that makes the state dirty each time it is put back cannot be undone: it taints.
 func TestStateThatChangesBackTaints(t *testing.T) {
 	ex := open(t, pyexec.Config{})

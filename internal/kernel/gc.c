@@ -22,26 +22,22 @@ call(PyObject *function)
     return 0;
 }
 
-/* Freeze everything but the young mark, with the frozen mark last. */
+/* Freeze everything but the mark. */
 static void
 freeze(pyexec_kernel *k)
 {
     PyObject_GC_UnTrack(k->gc_young);
-    PyObject_GC_UnTrack(k->gc_frozen);
     call(k->gc_freeze);
-    PyObject_GC_Track(k->gc_frozen);
-    call(k->gc_freeze);
-    k->gc_frozen_end = pyexec_gc_next(k->gc_frozen);
     PyObject_GC_Track(k->gc_young);
     k->gc_young_end = pyexec_gc_next(k->gc_young);
+    k->gc_mixed = false;
 }
 
 int
 pyexec_gc_init(pyexec_kernel *k)
 {
-    k->gc_young = PyList_New(0);  /* new */
-    k->gc_frozen = PyList_New(0); /* new */
-    if (k->gc_young == NULL || k->gc_frozen == NULL || call(k->gc_collect) < 0) {
+    k->gc_young = PyList_New(0); /* new */
+    if (k->gc_young == NULL || call(k->gc_collect) < 0) {
         return -1;
     }
     freeze(k);
@@ -62,7 +58,7 @@ static void
 collect(pyexec_kernel *k)
 {
     PyObject *debug = pyexec_gc_quiet(k); /* new */
-    if (pyexec_gc_next(k->gc_frozen) != k->gc_frozen_end) {
+    if (k->gc_mixed) {
         call(k->gc_unfreeze); /* the snippet called gc.freeze or gc.unfreeze: look at everything */
     }
     call(k->gc_collect);
@@ -74,7 +70,7 @@ collect(pyexec_kernel *k)
 void
 pyexec_gc_sweep(pyexec_kernel *k)
 {
-    if (__builtin_expect(pyexec_gc_next(k->gc_young) == k->gc_young_end, 1)) {
+    if (__builtin_expect(pyexec_gc_next(k->gc_young) == k->gc_young_end && !k->gc_mixed, 1)) {
         return;
     }
     collect(k);
@@ -85,7 +81,7 @@ pyexec_gc_sweep(pyexec_kernel *k)
 PyObject *
 pyexec_gc_made(pyexec_kernel *k)
 {
-    PyObject *made = pyexec_gc_next(k->gc_frozen) != k->gc_frozen_end ? NULL : PyObject_CallNoArgs(k->gc_get_objects); /* new */
+    PyObject *made = k->gc_mixed ? NULL : PyObject_CallNoArgs(k->gc_get_objects); /* new */
     PyErr_Clear();
     return made;
 }
@@ -120,4 +116,20 @@ void
 pyexec_gc_thaw(pyexec_kernel *k)
 {
     call(k->gc_unfreeze);
+}
+
+/* gc.freeze and gc.unfreeze, whoever calls them: what is frozen is not only what was there before the call any more. */
+static PyObject *
+on_freeze(const pyexec_call *c)
+{
+    c->k->gc_mixed = true;
+    return pyexec_real(c);
+}
+
+int
+pyexec_gc_touch(pyexec_kernel *k)
+{
+    static const pyexec_touch freeze = {NULL, "gc", NULL, "freeze", on_freeze, NULL, NULL, NULL, {0}};
+    static const pyexec_touch unfreeze = {NULL, "gc", NULL, "unfreeze", on_freeze, NULL, NULL, NULL, {0}};
+    return pyexec_touch_add(k, &freeze) < 0 ? -1 : pyexec_touch_add(k, &unfreeze);
 }

@@ -412,6 +412,7 @@ uint64_t pyexec_go_error_id(pyexec_kernel *k, PyObject *exc); /* of a GoError; 0
 
 /* gc.c: nothing of one call is left for the next, not even as garbage. */
 int pyexec_gc_init(pyexec_kernel *k);
+int pyexec_gc_touch(pyexec_kernel *k);
 void pyexec_gc_mark(pyexec_kernel *k);
 void pyexec_gc_sweep(pyexec_kernel *k);   /* collect if anything made since the mark is still there */
 void pyexec_gc_settle(pyexec_kernel *k);  /* what the sweep left, and the reset, stays */
@@ -823,6 +824,7 @@ struct pyexec_kernel {
     uint64_t generation; /* of the interpreter, unique in the process; thread states know theirs */
     PyInterpreterState *interp;
     bool gc_enabled; /* what the snippet wants */
+    bool gc_mixed;     /* gc.freeze or gc.unfreeze was called since the kernel froze what there was */
     bool gc_unsettled; /* what survived the call is not frozen yet */
     bool started;    /* the baseline is taken: what happens now is a snippet's doing */
     uint64_t natives; /* C modules loaded so far that cannot be loaded again */
@@ -835,8 +837,8 @@ struct pyexec_kernel {
     PyObject **main_slot;   /* where that keeps its dict */
     PyObject *builtin_compile, *ast_expression, *ast_expr, *str_body, *str_value;
     PyObject *atexit_clear, *gc_collect, *gc_freeze, *gc_unfreeze, *gc_get_objects;
-    PyObject *gc_young, *gc_frozen; /* two objects of our own in the collector's lists */
-    uintptr_t gc_young_end, gc_frozen_end;
+    PyObject *gc_young; /* an object of our own in the collector's list of young ones */
+    uintptr_t gc_young_end;
     PyObject *sys_stdout, *sys_stderr, *empty_input;
     PyObject *trace_output; /* a stream of the same kind, for tracebacks */
 

@@ -184,7 +184,7 @@ release(pyexec_kernel *k)
 {
     PyObject **held[] = {&k->namespace,  &k->main_module, &k->builtin_compile, &k->ast_expression,
                          &k->ast_expr,   &k->str_body,    &k->str_value,       &k->gc_collect,
-                         &k->gc_freeze,  &k->gc_unfreeze, &k->gc_get_objects, &k->atexit_clear, &k->gc_young, &k->gc_frozen,
+                         &k->gc_freeze,  &k->gc_unfreeze, &k->gc_get_objects, &k->atexit_clear, &k->gc_young,
                          &k->sys_stdout, &k->sys_stderr,  &k->empty_input,     &k->trace_output};
     pyexec_touch_clear();
     pyexec_codes_clear(k, true);
