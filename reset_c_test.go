@@ -117,6 +117,11 @@ def tools(get=getattr(getattr(sys, "monitoring", None), "get_tool", lambda i: No
     return [get(i) for i in range(6)]
 `
 
+const hasNumpy = "__import__('importlib.util').util.find_spec('numpy') is not None"
+
+// of which numpy 2 has no function any more
+const hasNumpy1 = hasNumpy + " and hasattr(__import__('numpy'), 'set_numeric_ops')"
+
 const hasMonitoring = "hasattr(sys, 'monitoring')"
 
 // cRows are the rows whose state lies behind functions of C.
@@ -357,7 +362,29 @@ var cRows = map[string]rowTest{
 	"property.__init__": {refused: []string{
 		"import fractions; vars(fractions.Fraction)['numerator'].__init__(len)", "import unittest; classmethod.__init__(vars(unittest.TestCase)['setUpClass'], len)",
 	}},
-	"import lock": {refused: []string{"import _imp; _imp.acquire_lock()"}},
+	"numpy.random.seed": {
+		silent: true,
+		probe:  "int(__import__('numpy').random.randint(1 << 40)) != 163196666091",
+		dirts: []dirt{
+			{name: "seed", code: "import numpy; numpy.random.seed(1)", needs: hasNumpy},
+			{name: "state", code: "import numpy; s = numpy.random.RandomState(1).get_state(); numpy.random.set_state(s)", needs: hasNumpy},
+			{name: "bit generator", code: "import numpy\ntry: numpy.random.set_bit_generator(numpy.random.RandomState(1)._bit_generator)\nexcept AttributeError: numpy.random.seed(1)", needs: hasNumpy},
+			{name: "error state", code: "import numpy; numpy.seterr(all='raise')", needs: hasNumpy, probe: "__import__('numpy').geterr()['over'] == 'warn'"},
+		},
+	},
+	"numpy settings": {
+		also:  "numpy",
+		probe: "repr(__import__('numpy').array([1])) == 'array([1])'",
+		dirts: []dirt{
+			{name: "repr", code: "import numpy; numpy.set_string_function(lambda a: 'planted')", needs: hasNumpy1},
+			{name: "str", code: "import numpy; numpy.set_string_function(lambda a: 'planted', repr=False)", needs: hasNumpy1, probe: "str(__import__('numpy').array([1])) == '[1]'"},
+			{name: "operators", code: "import numpy; numpy.set_numeric_ops(add=numpy.subtract)", needs: hasNumpy1, probe: "int((__import__('numpy').array([5]) + __import__('numpy').array([3]))[0]) == 8"},
+			{name: "legacy", code: "import numpy; numpy.set_printoptions(legacy='1.13')", needs: hasNumpy1, probe: "str(__import__('numpy').float64(0.1) + __import__('numpy').float64(0.2)) == '0.30000000000000004'"},
+			{name: "promotion", code: "import numpy; numpy._set_promotion_state('weak')", needs: hasNumpy1, probe: "__import__('numpy')._get_promotion_state() == 'legacy'"},
+		},
+	},
+	"numpy docstrings": {refused: []string{"try:\n    import numpy.core.multiarray as m\nexcept ImportError: raise PermissionError\nm.add_docstring(m.ndarray, 'planted')"}},
+	"import lock":      {refused: []string{"import _imp; _imp.acquire_lock()"}},
 	"threading.local": {
 		silent: true,
 		probe:  "not hasattr(keep.local, 'planted')",

@@ -561,6 +561,18 @@ int pyexec_random_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_st
 int pyexec_templates_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
 int pyexec_zoneinfo_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
 
+/* row_numpy.c */
+typedef struct {
+    PyObject *generator, *bits, *set_bits; /* owned; bits NULL: numpy.random is not loaded, or is unknown to us */
+    char tail[64], body[512];              /* of the two first, as they were */
+} pyexec_numpy;
+
+int pyexec_numpy_init(pyexec_kernel *k);
+int pyexec_numpy_saw(pyexec_kernel *k, PyObject *name, PyObject *module);
+bool pyexec_numpy_quiet(pyexec_kernel *k);
+int pyexec_numpy_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+void pyexec_numpy_clear(pyexec_kernel *k);
+
 /* watch.c: signals that cost nearly nothing while nothing changes. */
 typedef struct {
     PyObject *dict; /* owned */
@@ -779,6 +791,7 @@ typedef struct {
 int pyexec_modules_snapshot(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
 int pyexec_modules_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
 int pyexec_sys_modules_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+PyObject *pyexec_module_had(pyexec_kernel *k, const char *module, const char *name); /* borrowed, or NULL; as it was */
 void pyexec_modules_import_again(pyexec_kernel *k);
 int pyexec_modules_accept(pyexec_kernel *k); /* what changed between calls belongs to the baseline */
 void pyexec_modules_clear(pyexec_kernel *k);
@@ -863,6 +876,7 @@ struct pyexec_kernel {
     pyexec_children children;
     pyexec_descriptors descriptors;
     pyexec_registries registries;
+    pyexec_numpy numpy;
     PyObject *audit_hooks; /* list of a snippet's own, in the state of their row; borrowed */
     bool evaluating; /* the snippet's code runs, and not what encodes its values */
     bool touched; /* a hook of touch.c has noted something: the table is to look */

@@ -32,6 +32,7 @@ pyexec_reset_clear(pyexec_kernel *k)
     Py_CLEAR(k->environ_vars);
     Py_CLEAR(k->line_cache);
     pyexec_registries_clear(k);
+    pyexec_numpy_clear(k);
     pyexec_classes_clear(k);
     pyexec_modules_clear(k);
     pyexec_words_clear(k);

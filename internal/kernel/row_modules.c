@@ -319,6 +319,17 @@ differing(PyObject *a, PyObject *b)
     return keys;
 }
 
+PyObject *
+pyexec_module_had(pyexec_kernel *k, const char *module, const char *name)
+{
+    for (size_t i = 0; i < k->modules.n; i++) {
+        if (PyUnicode_CompareWithASCIIString(k->modules.items[i].name, module) == 0) {
+            return PyDict_GetItemString(k->modules.items[i].copy, name);
+        }
+    }
+    return NULL;
+}
+
 static int
 put_back(pyexec_kernel *k, PyObject *dict, PyObject *key, PyObject *was /* borrowed, NULL: nothing */)
 {

@@ -59,7 +59,7 @@ pyexec_settings_quiet(pyexec_kernel *k)
     PyThreadState *t = PyThreadState_GET();
     return Py_GetRecursionLimit() == k->settings.recursion_limit && k->gc_enabled && t->c_traceobj == NULL &&
            t->c_profileobj == NULL && t->context == NULL && !has_locals(t) && t->async_gen_firstiter == NULL &&
-           t->async_gen_finalizer == NULL && !k->settings.cwd_changed && !k->touched && pyexec_templates_quiet(k) &&
+           t->async_gen_finalizer == NULL && !k->settings.cwd_changed && !k->touched && pyexec_templates_quiet(k) && pyexec_numpy_quiet(k) &&
            PyInterpreterState_ThreadHead(k->interp) == k->settings.thread_head;
 }
 

@@ -115,6 +115,12 @@ const pyexec_row pyexec_rows[] = {
             "what they remember of others", pyexec_abc_restore),
     TOUCHED("random.seed", "seed, setstate and getstate of random's own generator", "seeded by the operating system",
             pyexec_random_restore),
+    {"numpy.random.seed", NULL, NULL, NULL, pyexec_numpy_restore,
+     "the position of numpy's own generator and the end of its key", "seeded by the operating system; not reported, since "
+     "whatever draws a number moves the position", "a compare of 300 bytes once numpy.random is loaded", IN_PLACE},
+    TOUCHED("numpy settings", "numpy's set_string_function, set_numeric_ops and set_printoptions(legacy=...)",
+            "set to what they were; the error state of seterr is local to the thread", pyexec_undo_restore),
+    REFUSED("numpy docstrings", HOOK("numpy.add_docstring and the like")),
     {"decimal.DefaultContext", NULL, NULL, NULL, pyexec_templates_restore, "the bytes of the three templates of decimal",
      "copied back", "three compares once decimal is loaded", IN_PLACE},
     {"zoneinfo", NULL, NULL, NULL, pyexec_zoneinfo_restore, "changed attributes of its modules",

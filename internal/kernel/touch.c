@@ -232,7 +232,7 @@ touch(pyexec_kernel *k, PyObject *name, PyObject *module)
 int
 pyexec_touch_module(pyexec_kernel *k, PyObject *name, PyObject *module)
 {
-    return touch(k, name, module) < 0 || pyexec_registries_saw(k, name, module) < 0 ? -1 : 0;
+    return touch(k, name, module) < 0 || pyexec_registries_saw(k, name, module) < 0 || pyexec_numpy_saw(k, name, module) < 0 ? -1 : 0;
 }
 
 PyObject *
@@ -432,7 +432,7 @@ pyexec_touch_init(pyexec_kernel *k)
     kernel = k;
     if (pyexec_gc_touch(k) < 0 || pyexec_values_init(k) < 0 || pyexec_interpreter_init(k) < 0 ||
         pyexec_process_init(k) < 0 || pyexec_children_init(k) < 0 || pyexec_descriptors_init(k) < 0 ||
-        pyexec_registries_init(k) < 0) {
+        pyexec_registries_init(k) < 0 || pyexec_numpy_init(k) < 0) {
         return -1;
     }
     return pyexec_touch_loaded(k) < 0 ? -1 : touch_monitoring(k);
