@@ -419,6 +419,35 @@ func TestWhatTheStateKeptAliveIsGone(t *testing.T) {
 	}
 }
 
+// Threads that wait for something are woken, and end.
+func TestThreadsThatWaitEnd(t *testing.T) {
+	ex := open(t, pyexec.Config{RecycleEvery: pyexec.RecycleNever})
+	for _, code := range []string{
+		"threading.Timer(1000, print).start()", "e = threading.Event(); threading.Thread(target=e.wait).start()",
+		"q = queue.Queue(); threading.Thread(target=q.get).start()", "q = queue.SimpleQueue(); threading.Thread(target=q.get).start()",
+		"l = threading.Lock(); l.acquire(); threading.Thread(target=l.acquire).start()",
+		"e = threading.Event(); a = threading.Thread(target=e.wait); a.start(); threading.Thread(target=a.join).start()",
+	} {
+		res := run(t, ex, "import threading, queue\n"+code)
+		assert.Empty(t, res.Tainted, code)
+		assert.Equal(t, []string{"threads: none -> still running"}, texts(res.Changes), code)
+		assert.Equal(t, int64(1), run(t, ex, "import sys; len(sys._current_frames())").Value, code)
+	}
+}
+
+// One that cannot be woken taints once, and not each call after it.
+func TestAThreadThatSleepsTaintsOnce(t *testing.T) {
+	ex := open(t, pyexec.Config{})
+	res := run(t, ex, "import threading, time\nthreading.Thread(target=time.sleep, args=(1,), daemon=True).start()")
+	assert.Contains(t, res.Tainted, "thread")
+	for range 3 {
+		res = run(t, ex, "import threading\nt = threading.Thread(target=len, args=('',)); t.start(); t.join()")
+		assert.Empty(t, res.Tainted)
+		assert.Empty(t, res.Changes)
+	}
+	assert.Equal(t, uint64(1), ex.Stats().Recycles)
+}
+
 // Nor does a snippet find what another has frozen.
 func TestFrozenGarbageIsGone(t *testing.T) {
 	ex := open(t, pyexec.Config{RecycleEvery: pyexec.RecycleNever})

@@ -215,17 +215,38 @@ pyexec_on_call_thread(void)
     return mine != NULL && mine->state == PyThreadState_Get();
 }
 
-bool
-pyexec_has_foreign_threads(pyexec_kernel *k)
+static bool
+has_foreign(pyexec_kernel *k, uint64_t after)
 {
     bool found = false;
     PyThreadState *self = PyThreadState_Get();
     pthread_mutex_lock(&lock);
     for (PyThreadState *s = PyInterpreterState_ThreadHead(k->interp); s != NULL && !found; s = PyThreadState_Next(s)) {
-        found = s != self && !is_ours(s, k->generation);
+        found = s != self && s->id > after && !is_ours(s, k->generation);
     }
     pthread_mutex_unlock(&lock);
     return found;
+}
+
+bool
+pyexec_has_foreign_threads(pyexec_kernel *k)
+{
+    return has_foreign(k, 0);
+}
+
+bool
+pyexec_has_new_threads(pyexec_kernel *k)
+{
+    return has_foreign(k, k->given_up);
+}
+
+/* They have been told to end, and will when they wake up. Until then they are nobody's fault any more. */
+void
+pyexec_give_up_threads(pyexec_kernel *k)
+{
+    for (PyThreadState *s = PyInterpreterState_ThreadHead(k->interp); s != NULL; s = PyThreadState_Next(s)) {
+        k->given_up = s->id > k->given_up ? s->id : k->given_up;
+    }
 }
 
 void

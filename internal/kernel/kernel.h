@@ -238,6 +238,8 @@ bool pyexec_attach_adopt(pyexec_kernel *k);
 void pyexec_detach(pyexec_kernel *k);
 void pyexec_attach_init(void);
 bool pyexec_on_call_thread(void); /* and not on one that a snippet started */
+bool pyexec_has_new_threads(pyexec_kernel *k); /* the same, but for those given up */
+void pyexec_give_up_threads(pyexec_kernel *k);
 bool pyexec_has_foreign_threads(pyexec_kernel *k); /* threads that snippets started and that still run */
 void pyexec_stop_foreign_threads(pyexec_kernel *k); /* raise SystemExit in them */
 void pyexec_without_gil(void (*function)(void *), void *arg);
@@ -735,6 +737,7 @@ typedef struct {
 int pyexec_words_init(pyexec_kernel *k);
 uintptr_t *pyexec_word_of(pyexec_kernel *k, PyObject *v, uintptr_t *mask);
 int pyexec_word_restore(pyexec_kernel *k, PyObject *v, size_t watch);
+void pyexec_release_made_locks(pyexec_kernel *k); /* those that a snippet made: whoever waits for one wakes up */
 void pyexec_words_clear(pyexec_kernel *k);
 
 int pyexec_object_track(pyexec_kernel *k, uint8_t kind, PyObject *name, PyObject *object, PyObject *dict);
@@ -834,6 +837,7 @@ enum { PYEXEC_MAX_ROWS = 256 };
 
 struct pyexec_kernel {
     pyexec_config config;
+    uint64_t given_up;   /* thread states up to this id are of threads that would not end, and are no longer waited for */
     uint64_t generation; /* of the interpreter, unique in the process; thread states know theirs */
     PyInterpreterState *interp;
     bool gc_enabled; /* what the snippet wants */

@@ -249,6 +249,7 @@ static int
 start_interpreter(pyexec_kernel *k, pyexec_failure *f)
 {
     k->generation = ++generations;
+    k->given_up = 0;
     k->pinned[0] = '\0';
     k->started = false;
     pyexec_guard_threads(false);

@@ -104,7 +104,7 @@ mark_dirty(pyexec_kernel *k)
 {
     PyThreadState *t = PyThreadState_GET();
     pyexec_lists_mark_dirty(k);
-    bool other = k->undos.n > 0 || t->c_traceobj != NULL || t->c_profileobj != NULL || pyexec_has_foreign_threads(k);
+    bool other = k->undos.n > 0 || t->c_traceobj != NULL || t->c_profileobj != NULL || pyexec_has_new_threads(k);
     if (pyexec_watch_objects_quiet(k) && pyexec_objects_odd_quiet(k)) {
         return other;
     }

@@ -210,7 +210,7 @@ pyexec_cwd_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s)
 
 /* ---- threads ---- */
 
-enum { WAITS = 200 }; /* of a millisecond: how long threads may take to end */
+enum { RELEASES = 10, WAITS = 200 }; /* of a millisecond: how long threads may take to end */
 
 /* A thread that ends before SystemExit reaches it leaves the interpreter's note that one is under way. On 3.11 and 3.12 that
  * note makes every loop of every snippet slower, and on 3.11 a traced function never ends. Only an exception that does
@@ -238,15 +238,19 @@ int
 pyexec_threads_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s)
 {
     (void)s;
-    if (PyInterpreterState_ThreadHead(k->interp) == k->settings.thread_head || !pyexec_has_foreign_threads(k)) {
+    if (PyInterpreterState_ThreadHead(k->interp) == k->settings.thread_head || !pyexec_has_new_threads(k)) {
         return 0;
     }
     pyexec_report(k, row, "none", "still running");
-    for (int i = 0; i < WAITS && pyexec_has_foreign_threads(k); i++) {
+    for (int i = 0; i < WAITS && pyexec_has_new_threads(k); i++) {
         pyexec_stop_foreign_threads(k);
+        if (i % RELEASES == RELEASES - 1) { /* only now: what a thread does when it ends may need them */
+            pyexec_release_made_locks(k);
+        }
         pyexec_let_others_run(k);
     }
-    if (pyexec_has_foreign_threads(k)) {
+    if (pyexec_has_new_threads(k)) {
+        pyexec_give_up_threads(k);
         pyexec_taint(k, "a thread that the snippet started does not end");
     }
     clear_note();

@@ -113,6 +113,26 @@ pyexec_word_restore(pyexec_kernel *k, PyObject *v, size_t watch)
 }
 
 void
+pyexec_release_made_locks(pyexec_kernel *k)
+{
+    const pyexec_word_kind *kinds = k->objects.words;
+    PyObject *made = pyexec_gc_made(k); /* new */
+    for (Py_ssize_t i = 0; made != NULL && i < PyList_GET_SIZE(made); i++) {
+        PyObject *v = PyList_GET_ITEM(made, i); /* borrowed */
+        uintptr_t mask = 0, *word = pyexec_word_of(k, v, &mask);
+        if (Py_TYPE(v) != kinds[2].type && word != NULL && (*word & mask) != 0) {
+            (void)put_lock_back(v, Py_TYPE(v) == kinds[1].type, 0); /* it may have been released meanwhile */
+        }
+        else if (strcmp(Py_TYPE(v)->tp_name, "_queue.SimpleQueue") == 0) { /* which has its lock for itself */
+            PyObject *r = PyObject_CallMethod(v, "put", "O", Py_None); /* new */
+            PyErr_Clear();
+            Py_XDECREF(r);
+        }
+    }
+    Py_XDECREF(made);
+}
+
+void
 pyexec_words_clear(pyexec_kernel *k)
 {
     for (size_t i = 0; i < sizeof k->objects.words / sizeof *k->objects.words; i++) {

@@ -65,7 +65,7 @@ const pyexec_row pyexec_rows[] = {
     {"linecache.cache", NULL, NULL, NULL, pyexec_linecache_restore, "the version of the dict",
      "what is in no file is dropped: the snippet's own source; not reported", "a compare", IN_PLACE},
     {"threads", NULL, NULL, NULL, pyexec_threads_restore, "the interpreter's list of thread states",
-     "SystemExit is raised in them; one that has not ended after 200 ms taints", "a compare", IN_PLACE " or tainted"},
+     "SystemExit is raised in them, and the locks they may wait for are released; one that has not ended after 200 ms taints", "a compare", IN_PLACE " or tainted"},
     VALUE("sys.getswitchinterval", "sys.setswitchinterval"),
     VALUE("sys.get_int_max_str_digits", "sys.set_int_max_str_digits"),
     VALUE("sys.get_coroutine_origin_tracking_depth", "sys.set_coroutine_origin_tracking_depth"),
