@@ -3,6 +3,10 @@ package pyexec_test
 // keepModule keeps the original objects, as code that has an alias to them would. It is imported from a file: what an
 // import brings is no dirt.
 const keepModule = `
+try:
+    import numpy # which adds to warnings.filters
+except ImportError:
+    pass
 import bisect, contextvars, gc, json, os, string, subprocess, sys, threading, time, toys, warnings
 path, path_items = sys.path, [p for p in sys.path if p != KEEP]
 argv, argv_items = sys.argv, list(sys.argv)

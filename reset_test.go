@@ -395,7 +395,9 @@ func TestImportsMayChangeLists(t *testing.T) {
 	ex := open(t, pyexec.Config{Keep: []string{"adds"}}) // kept, it may be imported from a changed path, and is adopted all the same
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "adds.py"), []byte(`
-import sys, warnings
+import copyreg, string, sys, warnings
+string.planted = []
+copyreg.dispatch_table["planted"] = {}
 class Finder:
     @staticmethod
     def find_spec(name, path, target=None): return None
@@ -408,6 +410,9 @@ warnings.filterwarnings("ignore", "planted by adds")
 	res = run(t, ex, "import sys, warnings, adds\n[adds.Finder in sys.meta_path, any('planted' in str(f) for f in warnings.filters), len(sys.argv)]")
 	assert.Equal(t, []any{true, true, int64(1)}, res.Value)
 	assert.Empty(t, res.Changes)
+	// and what it has put elsewhere is looked after from now on
+	run(t, ex, "import copyreg, string; string.planted.append(1); copyreg.dispatch_table['planted'][1] = 1")
+	assert.Equal(t, "[[], {}]", run(t, ex, "import copyreg, string; str([string.planted, copyreg.dispatch_table['planted']])").Value)
 }
 
 // What only the changed state had kept alive, and is a cycle, is collected with it.

@@ -332,6 +332,29 @@ visit(pyexec_kernel *k, PyObject *name, PyObject *v, int steps)
     return result < 0 ? -1 : visit_attributes(k, name, v, steps);
 }
 
+/* What has come into something that is tracked already, with an import. */
+int
+pyexec_find_inside(pyexec_kernel *k, PyObject *name, uint8_t kind, PyObject *v)
+{
+    PyObject *dict = NULL;
+    int result = 0;
+    switch (kind) {
+    case PYEXEC_DICT:
+    case PYEXEC_ODICT:
+        return visit_dict(k, name, v, 1, false);
+    case PYEXEC_LIST:
+        return visit_sequence(k, name, ((PyListObject *)v)->ob_item, PyList_GET_SIZE(v), 1);
+    case PYEXEC_INSTANCE:
+        dict = pyexec_instance_dict(v); /* new */
+        result = dict == NULL || !PyDict_Check(dict) ? 0 : visit_dict(k, name, dict, 1, true);
+        PyErr_Clear();
+        Py_XDECREF(dict);
+        return result;
+    default:
+        return 0;
+    }
+}
+
 int
 pyexec_find(pyexec_kernel *k, PyObject *name, PyObject *dict)
 {

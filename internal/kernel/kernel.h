@@ -694,6 +694,7 @@ int pyexec_linecache_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row
 
 /* find.c */
 int pyexec_find(pyexec_kernel *k, PyObject *name, PyObject *dict); /* what hangs on the module of that name and dict */
+int pyexec_find_inside(pyexec_kernel *k, PyObject *name, uint8_t kind, PyObject *v); /* once more */
 bool pyexec_is_baseline(pyexec_kernel *k, PyObject *v);               /* it hangs on a module that was loaded before */
 int pyexec_find_skip(pyexec_kernel *k, PyObject *v);               /* leave v to a row of its own */
 

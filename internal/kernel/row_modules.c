@@ -154,6 +154,9 @@ adopt_changed(pyexec_kernel *k)
         }
         Py_SETREF(m->copy, copy);
         pyexec_watch_dict_accept(k, m->watch);
+        if (pyexec_find(k, m->name, copy) < 0) {
+            return -1;
+        }
     }
     return pyexec_lists_adopt(k) < 0 ? -1 : pyexec_objects_adopt(k);
 }

@@ -276,12 +276,16 @@ pyexec_objects_mark_dirty(pyexec_kernel *k)
 int
 pyexec_objects_adopt(pyexec_kernel *k)
 {
-    for (size_t i = 0; i < k->objects.n; i++) {
-        pyexec_object *o = &k->objects.items[i];
-        if (o->dirty) {
-            o->dirty = false; /* and written only then: after a fork, each page that is written is copied */
+    for (size_t i = 0; i < k->objects.n; i++) { /* what is found here comes behind, and may move all: no pointer is kept */
+        if (k->objects.items[i].dirty) {
+            k->objects.items[i].dirty = false; /* and written only then: after a fork, each page that is written is copied */
+            continue;
         }
-        else if (changed(k, o) && accept(k, o) < 0) {
+        if (!changed(k, &k->objects.items[i])) {
+            continue;
+        }
+        pyexec_object o = k->objects.items[i];
+        if (accept(k, &k->objects.items[i]) < 0 || pyexec_find_inside(k, o.name, o.kind, o.object) < 0) {
             return -1;
         }
     }
@@ -472,6 +476,9 @@ done:
 static int
 report(pyexec_kernel *k, const pyexec_object *o, PyObject *now)
 {
+    if (k->modules.again != NULL && PyUnicode_CompareWithASCIIString(o->name, "sys.path_importer_cache") == 0) {
+        return 0; /* the imports that are done again have filled it */
+    }
     if (o->kind == PYEXEC_CACHE || o->kind == PYEXEC_WORD || pyexec_is_private(o->name, true)) {
         return 0;
     }
