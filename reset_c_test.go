@@ -17,7 +17,7 @@ func init() {
 
 // keepMore is the part of keepModule that the rows below need.
 const keepMore = `
-import _asyncio, _locale, _tracemalloc, atexit, csv, locale, signal, socket, syslog
+import asyncio, _asyncio, _locale, _tracemalloc, atexit, csv, locale, signal, socket, syslog
 import codecs, collections.abc, ctypes, decimal, numbers, random, sqlite3, weakref, zoneinfo
 zone, mask, locales = time.tzname, signal.pthread_sigmask(signal.SIG_BLOCK, []), locale.setlocale(locale.LC_ALL)
 callbacks, log_mask, affinity = atexit._ncallbacks(), syslog.setlogmask(0), os.sched_getaffinity(0)
@@ -384,7 +384,22 @@ var cRows = map[string]rowTest{
 		},
 	},
 	"numpy docstrings": {refused: []string{"try:\n    import numpy.core.multiarray as m\nexcept ImportError: raise PermissionError\nm.add_docstring(m.ndarray, 'planted')"}},
-	"import lock":      {refused: []string{"import _imp; _imp.acquire_lock()"}},
+	"gc.get_referents": {
+		probe: "'planted' not in vars(__import__('json').JSONEncoder) and len(vars(__import__('json').JSONEncoder)['item_separator']) == 2 and 'planted' not in vars(int)",
+		dirts: []dirt{
+			{name: "a class", code: "import gc, json; d = gc.get_referents(vars(json.JSONEncoder))[0]; d['planted'] = 1; d['item_separator'] = ''"},
+			{name: "a class made in C", code: "import gc; gc.get_referents(vars(int))[0]['planted'] = 1", onlyAll: true},
+		},
+	},
+	"files": {stays: []dirt{{code: "import keep; open(keep.KEEP + '/left', 'w').close()", probe: "not os.path.exists(keep.KEEP + '/left')"}}},
+	"numbers of asyncio tasks": {stays: []dirt{{code: "import asyncio, keep; asyncio.run(keep.task_name())",
+		probe: "__import__('asyncio').run(keep.task_name()) == 'Task-1'"}}},
+	"finders of importlib": {stays: []dirt{{code: "import sys\nfor f in sys.path_importer_cache.values():\n    if f is not None: f.planted = 1",
+		probe: "not any(hasattr(f, 'planted') for f in sys.path_importer_cache.values())"}}},
+	"codecs first looked up": {stays: []dirt{{code: "import codecs; codecs.lookup('cp1253').planted = 1", probe: "not hasattr(__import__('codecs').lookup('cp1253'), 'planted')"}}},
+	"readline and curses": {stays: []dirt{{code: "import readline; readline.add_history('planted')", probe: "__import__('readline').get_current_history_length() == 0",
+		needs: "__import__('importlib.util').util.find_spec('readline') is not None"}}},
+	"import lock": {refused: []string{"import _imp; _imp.acquire_lock()"}},
 	"threading.local": {
 		silent: true,
 		probe:  "not hasattr(keep.local, 'planted')",
@@ -444,6 +459,21 @@ func TestOwnDescriptors(t *testing.T) {
 			for _, c := range res.Changes {
 				assert.NotEqual(t, "descriptors", c.State, code)
 			}
+		}
+	}
+}
+
+// Should one of these be put back one day, its row has to say so.
+func TestWhatStaysInProcess(t *testing.T) {
+	ex, _ := openPrepared(t, pyexec.ResetAll)
+	for name, r := range rows {
+		for _, d := range r.stays {
+			if !possible(t, ex, d) {
+				continue
+			}
+			_, err := ex.Execute(ctx, d.code, nil)
+			require.NoError(t, err, name)
+			assert.False(t, clean(t, ex, d.probe), name)
 		}
 	}
 }

@@ -28,6 +28,9 @@ def c_vars(run=subprocess.run, sep=b"\0"):
     pairs = (item.split(b"=", 1) for item in out.split(sep) if item)
     return {k.decode(errors="surrogateescape"): v.decode(errors="surrogateescape") for k, v in pairs}
 
+async def task_name():
+    return asyncio.current_task().get_name()
+
 def umask_now(set_umask=os.umask):
     mask = set_umask(0)
     set_umask(mask)

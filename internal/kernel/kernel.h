@@ -772,6 +772,8 @@ int pyexec_classes_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_s
 bool pyexec_is_watched(PyObject *v);                      /* it hangs on a module, and a snippet runs */
 int pyexec_before_set(PyObject *v, PyObject *name); /* its descriptor is about to set an attribute */
 int pyexec_slots_init(void);                        /* row_slots.c */
+int pyexec_referents_init(pyexec_kernel *k);
+int pyexec_referents_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
 void pyexec_classes_clear(pyexec_kernel *k);
 
 /* row_modules.c */

@@ -88,6 +88,77 @@ replace_init(PyTypeObject *type, initproc *real, initproc instead)
     return replace_wrapper(type, "__init__", (void *)(uintptr_t)*real, (void *)(uintptr_t)instead);
 }
 
+/* ---- gc.get_referents(C.__dict__) gives out the dict of a class itself ---- */
+
+static PyObject *
+on_get_referents(const pyexec_call *c)
+{
+    PyObject *found = pyexec_real(c); /* new */
+    bool class = false;
+    for (Py_ssize_t i = 0; i < c->n && !class; i++) {
+        class = PyType_Check(c->args[i]) || Py_IS_TYPE(c->args[i], &PyDictProxy_Type);
+    }
+    for (Py_ssize_t i = 0; found != NULL && class && pyexec_by_snippet(c->k) && i < PyList_GET_SIZE(found); i++) {
+        PyObject *dict = PyList_GET_ITEM(found, i); /* borrowed */
+        PyObject *copy = PyDict_CheckExact(dict) ? PyDict_Copy(dict) : NULL; /* new */
+        if (copy != NULL && pyexec_keep(c->k, c->touch->state, PyTuple_Pack(2, dict, copy)) < 0) {
+            Py_CLEAR(found);
+        }
+        Py_XDECREF(copy);
+    }
+    return found;
+}
+
+/* Item by item: what is a class to somebody is never seen empty. 1: something was changed. */
+static int
+put_items_back(PyObject *dict, PyObject *was, PyObject *now)
+{
+    PyObject *key = NULL, *v = NULL; /* borrowed */
+    int result = 0;
+    for (Py_ssize_t pos = 0; result >= 0 && PyDict_Next(now, &pos, &key, &v);) {
+        if (PyUnicode_CheckExact(key) && PyDict_GetItemWithError(was, key) == NULL) {
+            result = PyDict_DelItem(dict, key) < 0 ? -1 : 1;
+        }
+    }
+    for (Py_ssize_t pos = 0; result >= 0 && PyDict_Next(was, &pos, &key, &v);) {
+        if (PyUnicode_CheckExact(key) && PyDict_GetItemWithError(now, key) != v) {
+            result = PyDict_SetItem(dict, key, v) < 0 ? -1 : 1;
+        }
+    }
+    return result;
+}
+
+int
+pyexec_referents_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s)
+{
+    PyObject *list = s->contents; /* now ours */
+    int result = 0;
+    s->contents = NULL;
+    for (Py_ssize_t i = list == NULL ? 0 : PyList_GET_SIZE(list); i-- > 0;) {
+        PyObject *pair = PyList_GET_ITEM(list, i); /* borrowed, as the next two */
+        PyObject *dict = PyTuple_GET_ITEM(pair, 0), *was = PyTuple_GET_ITEM(pair, 1);
+        PyObject *now = PyDict_Copy(dict); /* new */
+        int rc = now == NULL ? -1 : put_items_back(dict, was, now);
+        if (rc != 0) {
+            PyType_Modified(&PyBaseObject_Type); /* and so all its subclasses: look attributes up anew */
+            pyexec_report_values(k, row, was, now);
+            pyexec_bury(k, now);
+        }
+        result = rc < 0 || result < 0 ? -1 : result | rc;
+        Py_XDECREF(now);
+    }
+    pyexec_bury(k, list);
+    Py_XDECREF(list);
+    return result;
+}
+
+int
+pyexec_referents_init(pyexec_kernel *k)
+{
+    static const pyexec_touch t = {"gc.get_referents", "gc", NULL, "get_referents", on_get_referents, NULL, NULL, NULL, {0}};
+    return pyexec_touch_add(k, &t);
+}
+
 int
 pyexec_slots_init(void)
 {

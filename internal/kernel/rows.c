@@ -21,6 +21,7 @@
 #define VALUE(name, function) \
     TOUCHED(name, function, "the function gets what was set before the snippet's first call", pyexec_value_restore)
 #define REFUSED(name, noticed) {name, NULL, NULL, NULL, NULL, noticed, "PermissionError", "none", "refused"}
+#define STAYS(name, level) {name, NULL, NULL, NULL, NULL, "not at all", "it stays", "none", level}
 #define MEMBER NULL, NULL, NULL, NULL
 #define ATTRIBUTE                                                                                  \
     MEMBER, "the version (3.11) or watcher (3.12+) of the module's dict",                         \
@@ -105,6 +106,8 @@ const pyexec_row pyexec_rows[] = {
             pyexec_children_restore),
     TOUCHED("descriptors", "what returns one as a number: os.open, os.pipe, socket.detach ...",
             "closed, if still open and still the same file", pyexec_descriptors_restore),
+    TOUCHED("gc.get_referents", "gc.get_referents, which gives out the dict of a class", "the dict gets back what was in it",
+            pyexec_referents_restore),
     {"codecs.register", NULL, NULL, pyexec_codecs_snapshot, pyexec_codecs_restore, "a pointer compare per search function",
      "the interpreter's list of search functions gets its items back, and its cache of look-ups, too", "a compare",
      IN_PLACE},
@@ -148,6 +151,11 @@ const pyexec_row pyexec_rows[] = {
      "a compare", IN_PLACE},
     {"sys.modules", NULL, NULL, NULL, pyexec_sys_modules_restore, "the version of the dict",
      "entries get their modules back; modules that imports loaded stay", "a compare", IN_PLACE},
+    STAYS("files", "by nothing: a snippet's files stay, as they do when python3 ends; so do names in /dev/shm"),
+    STAYS("numbers of asyncio tasks", "only by Process: Task-7 tells that there were six before"),
+    STAYS("finders of importlib", "only by Process: what is set on the FileFinders of sys.path_importer_cache, which change as they work"),
+    STAYS("codecs first looked up", "only by Process: what is set on a CodecInfo that was not there at the start"),
+    STAYS("readline and curses", "only by Process: history and bindings of the one, the terminal of the other"),
     /* attributes of modules */
     {"builtins", ATTRIBUTE},
     {"builtins.__import__", ATTRIBUTE},

@@ -430,7 +430,7 @@ int
 pyexec_touch_init(pyexec_kernel *k)
 {
     kernel = k;
-    if (pyexec_gc_touch(k) < 0 || pyexec_values_init(k) < 0 || pyexec_interpreter_init(k) < 0 ||
+    if (pyexec_gc_touch(k) < 0 || pyexec_referents_init(k) < 0 || pyexec_values_init(k) < 0 || pyexec_interpreter_init(k) < 0 ||
         pyexec_process_init(k) < 0 || pyexec_children_init(k) < 0 || pyexec_descriptors_init(k) < 0 ||
         pyexec_registries_init(k) < 0 || pyexec_numpy_init(k) < 0) {
         return -1;
