@@ -47,7 +47,12 @@ func openAt(t *testing.T, c pyexec.Config) *pyexec.Executor {
 // run executes code that must succeed.
 func run(t *testing.T, ex *pyexec.Executor, code string) *pyexec.Result {
 	t.Helper()
-	res, err := ex.Execute(ctx, code, nil)
+	return runWith(t, ex, code, nil)
+}
+
+func runWith(t *testing.T, ex *pyexec.Executor, code string, vars pyexec.Vars) *pyexec.Result {
+	t.Helper()
+	res, err := ex.Execute(ctx, code, vars)
 	var py *pyexec.PythonError
 	if errors.As(err, &py) {
 		require.Fail(t, "the snippet raised", "%s\n%s", code, py.Traceback())

@@ -807,7 +807,7 @@ typedef struct {
     int recursion_limit;
     bool cwd_changed;
     char cwd[4096];
-    PyThreadState *thread_head; /* the newest thread state when all was well: never dereferenced */
+    uint64_t newest_thread; /* id of the newest thread state when all was well; an address would be used again */
 } pyexec_settings;
 
 bool pyexec_settings_quiet(pyexec_kernel *k);

@@ -60,14 +60,14 @@ pyexec_settings_quiet(pyexec_kernel *k)
     return Py_GetRecursionLimit() == k->settings.recursion_limit && k->gc_enabled && t->c_traceobj == NULL &&
            t->c_profileobj == NULL && t->context == NULL && !has_locals(t) && t->async_gen_firstiter == NULL &&
            t->async_gen_finalizer == NULL && !k->settings.cwd_changed && !k->touched && pyexec_templates_quiet(k) && pyexec_numpy_quiet(k) &&
-           PyInterpreterState_ThreadHead(k->interp) == k->settings.thread_head;
+           PyInterpreterState_ThreadHead(k->interp)->id == k->settings.newest_thread;
 }
 
 /* What is as it is now is as it should be: called when all rows have been looked at. */
 void
 pyexec_settings_accept(pyexec_kernel *k)
 {
-    k->settings.thread_head = PyInterpreterState_ThreadHead(k->interp);
+    k->settings.newest_thread = PyInterpreterState_ThreadHead(k->interp)->id;
     k->touched = false;
 }
 
@@ -238,7 +238,7 @@ int
 pyexec_threads_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s)
 {
     (void)s;
-    if (PyInterpreterState_ThreadHead(k->interp) == k->settings.thread_head || !pyexec_has_new_threads(k)) {
+    if (PyInterpreterState_ThreadHead(k->interp)->id == k->settings.newest_thread || !pyexec_has_new_threads(k)) {
         return 0;
     }
     pyexec_report(k, row, "none", "still running");

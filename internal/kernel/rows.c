@@ -155,6 +155,8 @@ const pyexec_row pyexec_rows[] = {
     STAYS("numbers of asyncio tasks", "only by Process: Task-7 tells that there were six before"),
     STAYS("finders of importlib", "only by Process: what is set on the FileFinders of sys.path_importer_cache, which change as they work"),
     STAYS("codecs first looked up", "only by Process: what is set on a CodecInfo that was not there at the start"),
+    STAYS("random, seeded through __init__", "only by Process: _random.Random.__init__ called by hand on random's hidden instance"),
+    STAYS("locks of importlib", "only by Process: keys planted in _module_locks and _blocking_on, which change as it works"),
     STAYS("readline and curses", "only by Process: history and bindings of the one, the terminal of the other"),
     /* attributes of modules */
     {"builtins", ATTRIBUTE},
