@@ -182,6 +182,7 @@ type slot struct {
 	process    *process.Worker // the same, if it is that
 	stopper    engine.Stopper  // the same; nil if it cannot be stopped
 	hand       hand
+	briefs     briefs
 	id         uint64 // of the last call
 	call       engine.Call
 	reply      engine.Reply
@@ -340,7 +341,8 @@ func (e *Executor) Execute(ctx context.Context, code string, in Vars) (*Result, 
 // did not run, and the Result is nil.
 //
 // A call whose ctx can end, or that has a Timeout, returns within Config.Grace after that, whatever the snippet does. A
-// call without either stays on the caller's goroutine, and waits as long as the snippet takes.
+// call without either stays on the caller's goroutine, and waits as long as the snippet takes. So does a formula on a few
+// numbers or short strings, which takes microseconds.
 func (e *Executor) Run(ctx context.Context, s Snippet) (*Result, error) {
 	return e.run(ctx, &s, e.hash(s.name(), s.Code), false)
 }
@@ -404,7 +406,7 @@ func (e *Executor) run(ctx context.Context, s *Snippet, hash uint64, compileOnly
 			defer cancel()
 		}
 		err = e.runInProcess(ctx, w)
-	case ctx.Done() == nil && deadline == 0:
+	case ctx.Done() == nil && deadline == 0, e.isBrief(w, s):
 		err = w.worker.Run(&w.call, &w.reply)
 	default:
 		var o outcome
@@ -628,6 +630,7 @@ type counters struct {
 
 func (e *Executor) count(w *slot, err error, compileOnly bool) {
 	s := &e.stats
+	w.briefs.note(w.call.Hash, w.reply.Brief)
 	if w.reply.Compiled {
 		if compileOnly {
 			s.compiles.Add(1)
@@ -655,6 +658,7 @@ func (e *Executor) count(w *slot, err error, compileOnly bool) {
 	}
 	if len(w.reply.Taint) > 0 {
 		w.taint = string(w.reply.Taint)
+		w.briefs = briefs{} // what taints may be a thread that holds the GIL
 	}
 }
 

@@ -70,3 +70,23 @@ func (e *Executor) RunRaw(code string, vars []byte) (*Result, error) {
 	}
 	return newResult(&w.reply, s, nil)
 }
+
+// BriefOf says what is known of the code of a snippet without a name.
+func (e *Executor) BriefOf(code string) engine.Brief {
+	w, err := e.acquire(context.Background(), 0)
+	if err != nil {
+		panic(err) // closed: the test is wrong
+	}
+	defer e.put(w)
+	return w.briefs.kind(e.hash(defaultName, code))
+}
+
+// HandsOver says whether a call was handed to another goroutine so far.
+func (e *Executor) HandsOver() bool {
+	w, err := e.acquire(context.Background(), 0)
+	if err != nil {
+		panic(err) // closed: the test is wrong
+	}
+	defer e.put(w)
+	return w.hand.start != nil
+}

@@ -71,11 +71,22 @@ const (
 	BadInput         // Reply.Error names the variable and the reason
 )
 
+// Brief says of code which only computes whether it is over in no time.
+type Brief uint8
+
+// What makes code brief.
+const (
+	NotBrief         Brief = iota
+	BriefWithNumbers       // it is, if each variable is nil, a bool, an integer of 64 bits, or a float
+	BriefWithText          // the same, and short strings
+)
+
 // A Reply is what came of a call, still encoded.
 type Reply struct {
 	Status               Status
 	Plain                bool   // of the bytes below, all but Vars are empty
 	Compiled             bool   // the code was not in the worker's cache
+	Brief                Brief  // of the call's code
 	Cached, Evictions    uint64 // of that cache: snippets in it, and dropped from it since the worker began
 	StdoutCut, StderrCut bool
 	Stopped              bool   // by an Interrupt, or because it had used up its memory

@@ -353,6 +353,7 @@ pyexec_code_get(pyexec_kernel *k, uint64_t hash, const char *name, size_t name_l
         return NULL;
     }
     c->computes = pyexec_computes(c);
+    c->brief = pyexec_is_brief(c);
     while (t->count > 0 && (t->count >= k->config.cache_entries || t->bytes + code_len > k->config.cache_bytes)) {
         drop_oldest(t);
     }

@@ -119,10 +119,10 @@ func (k *Kernel) Run(c *engine.Call, r *engine.Reply) error {
 		return engine.ErrNotRunning
 	}
 	r.Compiled = p.flags&C.PYEXEC_COMPILED != 0
-	r.Cached, r.Evictions = uint64(p.cached), uint64(p.evictions)
+	r.Brief, r.Cached, r.Evictions = engine.Brief(p.brief), uint64(p.cached), uint64(p.evictions)
 	if p.flags&C.PYEXEC_MORE == 0 {
 		if !r.Plain { // what the call before has left in r
-			*r = engine.Reply{Plain: true, Status: r.Status, Compiled: r.Compiled, Cached: r.Cached, Evictions: r.Evictions}
+			*r = engine.Reply{Plain: true, Status: r.Status, Compiled: r.Compiled, Brief: r.Brief, Cached: r.Cached, Evictions: r.Evictions}
 		}
 		r.Vars = view(p.vars)
 		return nil

@@ -100,10 +100,17 @@ enum { /* flags of pyexec_run */
     PYEXEC_HOST_STDERR = 32    /* sys.stderr, too */
 };
 
+typedef enum { /* is it over in no time? compute.c says what that takes */
+    PYEXEC_NOT_BRIEF = 0,
+    PYEXEC_BRIEF_WITH_NUMBERS, /* if each of its inputs is None, a bool, an int of 64 bits, or a float */
+    PYEXEC_BRIEF_WITH_TEXT     /* if some are short strings, too */
+} pyexec_brief;
+
 /* What came of a run. All of it points into the kernel and holds until the next call. */
 typedef struct {
     int32_t status;
     uint32_t flags;
+    pyexec_brief brief;   /* what the next call with this code, if all is put back after each call, can be expected to be */
     pyexec_bytes vars;    /* CBOR: name, value, name, value ... */
     pyexec_bytes value;   /* CBOR value of a last expression; empty if there was none, or it was None */
     pyexec_bytes skipped; /* CBOR sequence of [name, type, reason] */
@@ -300,6 +307,7 @@ typedef struct pyexec_code {
     PyObject *body;     /* code of all statements but a last expression; NULL if there are none */
     PyObject *tail;     /* code of the last expression; NULL if the last statement is none */
     bool computes;      /* it can do nothing but compute: nothing of the interpreter is changed, or left behind */
+    pyexec_brief brief;
     int8_t confined;    /* 1: it can reach nothing that outlives it; -1: it may; 0: not known yet */
     uint8_t tries;      /* to find out */
 } pyexec_code;
@@ -318,6 +326,7 @@ pyexec_code *pyexec_code_get(pyexec_kernel *k, uint64_t hash, const char *name, 
 
 /* compute.c */
 bool pyexec_computes(const pyexec_code *c);
+pyexec_brief pyexec_is_brief(const pyexec_code *c);
 
 /* confine.c: code that needs no reset. */
 typedef struct {

@@ -42,6 +42,8 @@ pyexec_opcode_computes(uint8_t op, uint8_t arg)
 #ifdef POP_JUMP_FORWARD_IF_FALSE
     case POP_JUMP_FORWARD_IF_FALSE:
     case POP_JUMP_FORWARD_IF_TRUE:
+    case JUMP_IF_FALSE_OR_POP:
+    case JUMP_IF_TRUE_OR_POP:
 #else
     case POP_JUMP_IF_FALSE:
     case POP_JUMP_IF_TRUE:
@@ -58,6 +60,13 @@ pyexec_opcode_computes(uint8_t op, uint8_t arg)
     default:
         return false;
     }
+}
+
+/* Of these, the ones that make containers: two of them that hold each other's likes take for ever to compare. */
+static inline bool
+pyexec_opcode_builds(uint8_t op)
+{
+    return op == BUILD_TUPLE || op == BUILD_LIST || op == BUILD_MAP;
 }
 
 /* Calls, and what formats values: they compute, too, if what they call does. */

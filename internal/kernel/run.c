@@ -320,6 +320,7 @@ begin(pyexec_kernel *k)
     k->modules.n_before = k->modules.n;
     k->taint[0] = '\0';
     k->reply.flags = 0;
+    k->reply.brief = PYEXEC_NOT_BRIEF;
     k->wasted = 0;
 }
 
@@ -420,6 +421,8 @@ pyexec_run(pyexec_kernel *k, uint64_t id, int64_t since, uint32_t flags, uint64_
     if (__builtin_expect(host != 0, 0)) {
         close_host(k);
     }
+    /* a thread that would not end may hold the GIL for ever */
+    k->reply.brief = code != NULL && k->given_up == 0 ? code->brief : PYEXEC_NOT_BRIEF;
     k->running = NULL;
     k->out.open = k->err.open = false;
     pyexec_stop_end(k);
