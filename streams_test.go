@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -299,7 +300,7 @@ func TestHostsStayFlat(t *testing.T) {
 		cycle()
 	}
 	assert.Less(t, rss(t)-before, 4096, "KiB grown over 1500 calls and 15 recycles")
-	assert.LessOrEqual(t, runtime.NumGoroutine(), goroutines, "no goroutine is left behind")
+	assert.Eventually(t, func() bool { return runtime.NumGoroutine() <= goroutines+2 }, 10*time.Second, time.Millisecond) // itself two
 }
 
 func TestCutMark(t *testing.T) {
