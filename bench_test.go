@@ -163,23 +163,6 @@ func BenchmarkRecycleEvery1000(b *testing.B) {
 	benchRun(b, openBench(b, pyexec.Config{}), pyexec.Snippet{}, []string{oneLine})
 }
 
-// BenchmarkMemoryLimit is what counting costs: a limit that is far away, and none.
-func BenchmarkMemoryLimit(b *testing.B) {
-	const large = "x = [bytes(1000) for _ in range(100)]\ny = [[i] for i in range(1000)]\nx = y = None"
-	for _, c := range []struct{ name, code string }{{"one-line", oneLine}, {"15-line", fifteen}, {"allocating", large}} {
-		for _, limit := range []int{0, 1 << 30} {
-			b.Run(fmt.Sprintf("%s/limit=%d", c.name, limit), func(b *testing.B) {
-				ex, err := pyexec.New(pyexec.Config{MemoryLimit: limit, RecycleEvery: pyexec.RecycleNever})
-				if err != nil {
-					b.Fatal(err)
-				}
-				defer ex.Close()
-				benchRun(b, ex, pyexec.Snippet{}, []string{c.code})
-			})
-		}
-	}
-}
-
 func BenchmarkDecode(b *testing.B) {
 	res, err := openBench(b, pyexec.Config{}).Execute(ctx, fifteen, nil)
 	if err != nil {
