@@ -414,7 +414,7 @@ func (e *Executor) run(ctx context.Context, s *Snippet, hash uint64, compileOnly
 			if h != nil {
 				h.close()
 			}
-			return e.leave(o, start)
+			return e.leave(o, s, start)
 		}
 	}
 	defer e.finish(w, h)

@@ -17,6 +17,7 @@ const (
 	firstPause = time.Millisecond / 2 // between attempts to stop a call; each is twice as long as the one before
 	longPause  = 10 * time.Millisecond
 	stuckPause = 100 * time.Millisecond // when nobody waits for it any more
+	leaving    = 16                     // the part of the grace in which a call is left behind
 )
 
 // A hand holds what a call that can be left behind shares with its caller and with whoever watches it.
@@ -39,8 +40,9 @@ type hand struct {
 
 // An outcome is what the caller of a call that can be left behind is told, once.
 type outcome struct {
-	left  bool  // the call goes on, and the worker is no longer the caller's
-	cause error // why it is left
+	left  bool        // the call goes on, and the worker is no longer the caller's
+	cause error       // why it is left
+	so    engine.Left // what it has come to so far
 }
 
 // runLeavable runs the slot's call. The error is that of Worker.Run; if the call was left, the worker is no longer the
@@ -167,21 +169,25 @@ func (e *Executor) watch(ctx context.Context, deadline time.Duration, w *slot, i
 	if !runs || e.interrupt(w, id, ended) {
 		return
 	}
-	h.mu.Lock()
+	var so engine.Left
+	h.mu.Lock() // if it ends now, it waits for that, so that no other call begins meanwhile
 	runs = h.id == id
+	if runs && w.stopper != nil {
+		so, _ = w.stopper.LeaveBehind(id, e.config.Grace/leaving)
+	}
 	h.left = runs
 	h.mu.Unlock()
 	if !runs {
 		return
 	}
 	e.stick(w, id)
-	h.done <- outcome{left: true, cause: cause}
+	h.done <- outcome{left: true, cause: cause, so: so}
 	e.interruptForEver(w, id, ended)
 }
 
 // interrupt tries for as long as Config.Grace to stop a call, with growing force, and says whether it has ended.
 func (e *Executor) interrupt(w *slot, id uint64, ended <-chan struct{}) bool {
-	grace, begin := e.config.Grace, now()
+	grace, begin := e.config.Grace-e.config.Grace/leaving, now()
 	t := time.NewTimer(0)
 	defer t.Stop()
 	for pause := firstPause; ; pause = min(2*pause, longPause) {

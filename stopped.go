@@ -17,7 +17,8 @@ import (
 type StoppedError struct {
 	// Reason is why; a cause that the context was given (context.Cause) is in it, too.
 	Reason error
-	// Frames lead from the snippet's top level to where it was stopped. Empty for a call that was left behind.
+	// Frames lead from the snippet's top level to where it was stopped, or left behind. Those of a call that was left behind
+	// may be missing, if it waits for something in C code that does not look for signals.
 	Frames []Frame
 	// Stuck says that the call goes on: it is in C code that nothing stops. Its interpreter serves nobody until it ends.
 	Stuck bool
@@ -115,9 +116,13 @@ func (e *Executor) stopped(w *slot, err error) error {
 }
 
 // leave is what a caller gets whose call goes on without it.
-func (e *Executor) leave(o outcome, start time.Duration) (*Result, error) {
+func (e *Executor) leave(o outcome, s *Snippet, start time.Duration) (*Result, error) {
 	e.stats.stop(o.cause)
-	return &Result{Duration: now() - start}, &StoppedError{Reason: o.cause, Stuck: true}
+	r := &Result{
+		Stdout: captured(o.so.Stdout, o.so.StdoutCut), Stderr: captured(o.so.Stderr, o.so.StderrCut),
+		StdoutTruncated: o.so.StdoutCut, StderrTruncated: o.so.StderrCut, Duration: now() - start,
+	}
+	return r, &StoppedError{Reason: o.cause, Stuck: true, Frames: reportFrames(o.so.Report, &sources{name: s.name(), code: s.Code, files: map[string][]string{}})}
 }
 
 func (s *counters) stop(reason error) {

@@ -25,6 +25,15 @@ type Stopper interface {
 	Interrupt(id uint64, force Force) bool
 	// Current is what runs.
 	Current() (Running, bool)
+	// LeaveBehind is what the call of that ID has come to, if it still runs. It waits for that, about as long as patience.
+	LeaveBehind(id uint64, patience time.Duration) (Left, bool)
+}
+
+// Left is what there is to tell of a call that goes on after its caller has left.
+type Left struct {
+	Stdout, Stderr       []byte // what it has written so far
+	StdoutCut, StderrCut bool
+	Report               string // where it is, as Python's faulthandler writes it; empty if that could not be found out
 }
 
 // Force is how hard an Interrupt tries; each includes those before.

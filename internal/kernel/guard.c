@@ -208,6 +208,7 @@ static const struct {
     {"faulthandler", "enable", ALL, ANY, refuse_any, NULL},
     {"faulthandler", "disable", ALL, ANY, refuse_any, NULL},
     {"faulthandler", "register", ALL, ANY, refuse_any, NULL},
+    {"faulthandler", "unregister", ALL, ANY, refuse_any, NULL},
     {"faulthandler", "_read_null", HOST, ANY, refuse_any, NULL},
     {"faulthandler", "_sigsegv", HOST, ANY, refuse_any, NULL},
     {"faulthandler", "_sigabrt", HOST, ANY, refuse_any, NULL},
@@ -263,38 +264,40 @@ for_module(size_t i, int (*change)(PyMethodDef *m, size_t i))
     return rc;
 }
 
-/* Python's own report of a crash goes to a descriptor that only a worker fills with life. */
-static int
-report_crashes(int fd)
+PyObject * /* new, or NULL */
+pyexec_guard_faulthandler(const char *name, PyObject *args /* stolen, may be NULL */)
 {
-    PyObject *module = PyImport_ImportModule("faulthandler");                                     /* new */
-    PyObject *enable = module == NULL ? NULL : PyObject_GetAttrString(module, "enable"); /* new */
-    PyObject *args = Py_BuildValue("(iO)", fd, Py_False);                                         /* new */
-    PyObject *r = enable == NULL || args == NULL ? NULL : PyObject_CallObject(enable, args);     /* new */
-    int rc = r == NULL ? -1 : 0;
-    Py_XDECREF(r);
-    Py_XDECREF(args);
-    Py_XDECREF(enable);
+    size_t at = 0;
+    while (at < IN_PLACE && (strcmp(in_place[at].module, "faulthandler") != 0 || strcmp(in_place[at].name, name) != 0)) {
+        at++;
+    }
+    PyObject *module = PyImport_ImportModule("faulthandler"); /* new */
+    PyObject *f = NULL, *r = NULL;
+    if (at < IN_PLACE && module != NULL && args != NULL && for_module(at, put_back) == 0) {
+        f = PyObject_GetAttrString(module, name); /* new */
+        r = f == NULL ? NULL : PyObject_CallObject(f, args);
+        if (for_module(at, replace) < 0) {
+            Py_CLEAR(r);
+        }
+    }
+    Py_XDECREF(f);
     Py_XDECREF(module);
-    return rc;
+    Py_XDECREF(args);
+    return r;
 }
 
+/* Python's own report of a crash goes to a descriptor that only a worker fills with life. */
 int
 pyexec_guard_template(int report_fd)
 {
-    int rc = 0;
-    for (size_t i = 0; i < IN_PLACE && rc == 0; i++) {
-        bool enable = strcmp(in_place[i].name, "enable") == 0;
-        if (in_place[i].whom == ALL && !enable) {
-            continue;
-        }
-        rc = for_module(i, put_back);
-        if (rc == 0 && enable) {
-            rc = report_crashes(report_fd);
-            rc = for_module(i, replace) < 0 ? -1 : rc;
+    for (size_t i = 0; i < IN_PLACE; i++) {
+        if (in_place[i].whom == HOST && for_module(i, put_back) < 0) {
+            return -1;
         }
     }
-    return rc;
+    PyObject *r = pyexec_guard_faulthandler("enable", Py_BuildValue("(iO)", report_fd, Py_False)); /* new */
+    Py_XDECREF(r);
+    return r == NULL ? -1 : 0;
 }
 
 bool

@@ -21,6 +21,7 @@ start(uint64_t cache_entries, uint64_t cache_bytes, uint64_t max_output, uint64_
 import "C"
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -203,6 +204,19 @@ func (k *Kernel) Current() (engine.Running, bool) {
 		r.id = 0
 	}
 	return engine.Running{ID: uint64(r.id), Name: C.GoString(&r.name[0]), Since: time.Duration(r.since)}, true
+}
+
+// LeaveBehind implements engine.Stopper.
+func (k *Kernel) LeaveBehind(id uint64, patience time.Duration) (engine.Left, bool) {
+	var l C.pyexec_left
+	if !C.pyexec_left_behind(k.c, C.uint64_t(id), C.int64_t(patience), &l) {
+		return engine.Left{}, false
+	}
+	defer C.pyexec_left_free(&l)
+	return engine.Left{
+		Stdout: bytes.Clone(view(l.out)), Stderr: bytes.Clone(view(l.err)), StdoutCut: bool(l.out_cut), StderrCut: bool(l.err_cut),
+		Report: string(view(l.report)),
+	}, true
 }
 
 // BenchEval runs n bare PyEval_EvalCode of code, each with a fresh dict, in C, and returns the nanoseconds they took: the

@@ -139,6 +139,13 @@ enum { /* how pyexec_recycle did it */
     PYEXEC_PURGED = 2         /* everything put back, caches dropped, garbage collected; modules stay loaded */
 };
 
+/* What a call that goes on has come to so far. */
+typedef struct {
+    pyexec_bytes out, err; /* malloc'ed */
+    pyexec_bytes report;   /* malloc'ed; its frames as faulthandler writes them; empty if it may be in the evaluation loop */
+    bool out_cut, err_cut;
+} pyexec_left;
+
 typedef struct {
     char message[512];
 } pyexec_failure;
@@ -160,6 +167,8 @@ const pyexec_reply *pyexec_run(pyexec_kernel *k, uint64_t id, int64_t since, uin
  * to be asked again and again: what is raised can be caught. */
 bool pyexec_interrupt(pyexec_kernel *k, uint64_t id, int stage);
 bool pyexec_current(pyexec_kernel *k, pyexec_running *r); /* from any thread; false: none runs */
+bool pyexec_left_behind(pyexec_kernel *k, uint64_t id, int64_t patience, pyexec_left *l); /* the same, but waits, for at most so many ns */
+void pyexec_left_free(pyexec_left *l);
 size_t pyexec_row_count(void);
 void pyexec_row_describe(size_t i, pyexec_row_text *text);
 const char *pyexec_version(void);
@@ -275,6 +284,15 @@ typedef struct {
     PyObject *release_import_lock; /* owned */
     PyObject *register_callback; /* owned: of sys.monitoring; NULL if there is none */
 } pyexec_stopping;
+
+void pyexec_stop_signal(pyexec_stopping *s); /* from another thread, while s->call runs */
+
+/* left.c: a call that goes on after its caller has left. */
+void pyexec_left_lock(void); /* around what changes the capture buffers of the call that runs */
+void pyexec_left_unlock(void);
+void pyexec_left_on_signal(pyexec_stopping *s, int signum);
+int pyexec_left_init(int signum); /* -1: an exception is set */
+void pyexec_left_fini(int signum);
 
 int pyexec_stop_init(pyexec_kernel *k);
 void pyexec_stop_fini(pyexec_kernel *k);
@@ -436,6 +454,7 @@ void pyexec_gc_thaw(pyexec_kernel *k);    /* let Py_FinalizeEx free everything *
 int pyexec_guard_init(pyexec_kernel *k);
 void pyexec_guard_threads(bool refuse); /* while true no thread can be started */
 int pyexec_guard_template(int report_fd); /* for a process that is there for snippets alone; before the first fork */
+PyObject *pyexec_guard_faulthandler(const char *name, PyObject *args /* stolen */); /* new, or NULL: calls what snippets may not */
 bool pyexec_guard_is_fork(void); /* this process is one that a snippet of a worker forked: it may do as it likes */
 void pyexec_guard_worker(uint32_t *forks); /* in each fork of it; counts there, and in its own forks, what it forks */
 

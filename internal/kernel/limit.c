@@ -220,6 +220,7 @@ on_signal(int signum)
     int saved = errno;
     if (the_kernel != NULL && the_kernel->stop.signals) {
         PyErr_SetInterruptEx(signum);
+        pyexec_left_on_signal(&the_kernel->stop, signum);
     }
     errno = saved;
 }
@@ -236,6 +237,25 @@ signal_is_ours(void) /* interrupting held */
         return installed;
     }
     return sigaction(STOP_SIGNAL, NULL, &now) == 0 && now.sa_handler == on_signal;
+}
+
+static void
+send_signal(pyexec_stopping *s) /* interrupting held */
+{
+    if (signal_is_ours()) {
+        pthread_kill(s->thread, STOP_SIGNAL);
+    }
+    else if (s->signals) {
+        PyErr_SetInterruptEx(STOP_SIGNAL);
+    }
+}
+
+void
+pyexec_stop_signal(pyexec_stopping *s)
+{
+    pthread_mutex_lock(&interrupting);
+    send_signal(s);
+    pthread_mutex_unlock(&interrupting);
 }
 
 bool
@@ -262,12 +282,7 @@ pyexec_interrupt(pyexec_kernel *k, uint64_t id, int stage)
             s->failing = true;
             pyexec_memory_fail_once(s->thread);
         }
-        if (signal_is_ours()) {
-            pthread_kill(s->thread, STOP_SIGNAL);
-        }
-        else if (s->signals) {
-            PyErr_SetInterruptEx(STOP_SIGNAL);
-        }
+        send_signal(s);
     }
     s->interrupters--;
     pthread_mutex_unlock(&interrupting);
@@ -369,6 +384,9 @@ pyexec_stop_init(pyexec_kernel *k)
     if (s->type != NULL && s->set_signal != NULL && handler != NULL) {
         result = set_python_handler(k, handler);
     }
+    if (result == 0 && k->config.host_getenv != NULL) { /* a worker process is ended by whom it makes wait */
+        result = pyexec_left_init(STOP_SIGNAL);
+    }
     s->signals = result == 0;
     the_kernel = k;
     Py_XDECREF(handler);
@@ -386,6 +404,7 @@ pyexec_stop_fini(pyexec_kernel *k)
     if (ignore == NULL || set_python_handler(k, ignore) < 0) {
         PyErr_Clear();
     }
+    pyexec_left_fini(STOP_SIGNAL);
     pthread_mutex_unlock(&interrupting);
     Py_XDECREF(ignore);
     Py_CLEAR(k->stop.set_signal);

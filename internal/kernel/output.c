@@ -31,7 +31,9 @@ keep(pyexec_capture *c, const char *p, size_t n)
             n--; /* not in the middle of a character */
         }
     }
+    pyexec_left_lock();
     pyexec_buf_put(&c->buf, p, n);
+    pyexec_left_unlock();
     if (c->length != NULL) {
         *c->length = c->buf.len;
     }
