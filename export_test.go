@@ -90,3 +90,6 @@ func (e *Executor) HandsOver() bool {
 	defer e.put(w)
 	return w.hand.start != nil
 }
+
+// SetGuardPatience changes how long a recycle may take before it is interfered with.
+func SetGuardPatience(d time.Duration) { guardPatience = d }

@@ -251,4 +251,4 @@ func (e *Executor) guarded(w *slot, f func()) {
 }
 
 // guardPatience is how long a recycle, or the end of an interpreter, may take before it is interfered with.
-const guardPatience = time.Second
+var guardPatience = time.Second // a variable for tests

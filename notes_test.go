@@ -3,7 +3,6 @@ package pyexec_test
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -200,25 +199,8 @@ func TestNotesPlans(t *testing.T) {
 		assert.Len(t, leaked, len(before.([]any))+998)
 		assert.Equal(t, before, run(t, ex, "import sys; sys.path").Value)
 	})
-
-	for _, c := range []struct {
-		claim   string
-		config  pyexec.Config
-		perCall time.Duration
-	}{
-		{"plan A: 1996 calls/s", planA, time.Second / 1996},
-		{"plan B: 1850 calls/s", planB, time.Second / 1850},
-		{"plan C: 1574 calls/s", planC, time.Second / 1574},
-	} {
-		t.Run(c.claim, func(t *testing.T) {
-			ex := open(t, c.config)
-			const calls = 3000
-			start := time.Now()
-			repeat(t, ex, "import sys; sys.path.append('/fake')", calls)
-			assert.Less(t, time.Since(start), calls*c.perCall)
-			assert.Less(t, ex.Stats().LongestRecycle, 200*time.Millisecond, "the notes' restart")
-		})
-	}
+	// What they say of speed, 1574 to 1996 calls a second and 200 ms for a restart, is measured side by side with their design
+	// rebuilt, by BenchmarkRatios.
 }
 
 // result is the variable result of code, a bool.

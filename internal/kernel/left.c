@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { DEAF = 5000000, ASKED = 1, WRITTEN = 2, PAUSE = 100000 }; /* ns */
+enum { DEAF = 1000000, ASKED = 1, WRITTEN = 2, PAUSE = 100000 }; /* ns */
 
 static pthread_mutex_t output = PTHREAD_MUTEX_INITIALIZER; /* guards the capture buffers of the call that runs */
 static int report_fd = -1;
