@@ -138,6 +138,7 @@ func TestRecycleSurvivesWhatIsLeftBehind(t *testing.T) {
 		"exit handler that exits":   "import atexit, os\natexit.register(os._exit, 7)",
 		"exit handler that loops":   "import atexit\ndef f():\n    while True: pass\natexit.register(f)",
 		"thread at the very end":    "import sys, _thread, time\ndef t(sleep=time.sleep): sleep(0.3)\nclass D:\n    def __del__(self, s=_thread.start_new_thread, t=t):\n        for _ in range(20): s(t, ())\nsys.modules['leftover'] = D()",
+		"joinable at the very end":  "import sys, _thread, time\ndef t(sleep=time.sleep): sleep(0.3)\nclass D:\n    def __del__(self, s=getattr(_thread, 'start_joinable_thread', lambda t, s=_thread.start_new_thread: s(t, ())), t=t):\n        for _ in range(20): s(t)\nsys.modules['leftover'] = D()",
 		"replaced functions":        "import atexit, threading, time\natexit._clear = lambda: None\nthreading._shutdown = lambda: time.sleep(1000)\natexit.register(lambda s=time.sleep: s(1000))",
 		"finalizer at the very end": "import sys\nclass F:\n    def __del__(self): print(1 / 0)\nsys.modules['leftover'] = F()",
 	} {
@@ -173,13 +174,13 @@ func TestRecycleHidesNothingFromWaitingCalls(t *testing.T) {
 }
 
 // rss is the resident memory of the process, in KiB.
-func rss(t *testing.T) int {
+func rss(t testing.TB) int {
 	t.Helper()
 	debug.FreeOSMemory() // what earlier tests have left in Go's heap is not the question
 	return rssOf(t, os.Getpid())
 }
 
-func rssOf(t *testing.T, pid int) int {
+func rssOf(t testing.TB, pid int) int {
 	t.Helper()
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 	require.NoError(t, err)

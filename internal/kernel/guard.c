@@ -156,16 +156,28 @@ exit_snippet(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *name
 }
 
 static bool threads_refused = false;
-static PyCFunction start_new_thread = NULL;
+static PyCFunction start_new_thread = NULL, start_joinable_thread = NULL;
+
+static bool
+refuses_thread(const char *what)
+{
+    return threads_refused && refuse(what, "the interpreter is being finalised, and the thread would outlive it") < 0;
+}
 
 static PyObject *
 start_thread(PyObject *self, PyObject *args)
 {
-    if (threads_refused) {
-        refuse("_thread.start_new_thread", "the interpreter is being finalised, and the thread would outlive it");
+    return refuses_thread("_thread.start_new_thread") ? NULL : start_new_thread(self, args);
+}
+
+/* What threading.Thread uses from 3.13 on; before there is no such function, and nothing to replace. */
+static PyObject *
+start_joinable(PyObject *self, PyObject *args, PyObject *names)
+{
+    if (refuses_thread("_thread.start_joinable_thread")) {
         return NULL;
     }
-    return start_new_thread(self, args);
+    return ((PyCFunctionWithKeywords)(void (*)(void))start_joinable_thread)(self, args, names);
 }
 
 void
@@ -191,7 +203,7 @@ limit_recursion(PyObject *self, PyObject *arg)
 
 /* The method tables of these modules are changed in place, once in a process: so function objects that exist already, and
  * those of a second copy of the module (del sys.modules["posix"]; import posix), are changed, too. */
-#define FASTCALL(f) ((PyCFunction)(void (*)(void))(f))
+#define AS_CFUNCTION(f) ((PyCFunction)(void (*)(void))(f))
 enum { ANY = -1 };
 enum { HOST, ALL }; /* whom it would harm */
 static const struct {
@@ -200,7 +212,7 @@ static const struct {
     int flags; /* the calling convention that `instead` has; ANY if it looks at no argument */
     PyCFunction instead, *real;
 } in_place[] = {
-    {"posix", "_exit", ALL, METH_FASTCALL | METH_KEYWORDS, FASTCALL(exit_snippet), NULL},
+    {"posix", "_exit", ALL, METH_FASTCALL | METH_KEYWORDS, AS_CFUNCTION(exit_snippet), NULL},
     {"posix", "abort", HOST, ANY, refuse_any, NULL},
     {"_signal", "raise_signal", HOST, ANY, refuse_any, NULL},
     {"_signal", "pidfd_send_signal", HOST, ANY, refuse_any, NULL},
@@ -218,6 +230,8 @@ static const struct {
     {"sys", "setrecursionlimit", ALL, METH_O, limit_recursion, &set_recursion_limit},
     {"_thread", "start_new_thread", ALL, METH_VARARGS, start_thread, &start_new_thread},
     {"_thread", "start_new", ALL, METH_VARARGS, start_thread, &start_new_thread},
+    {"_thread", "start_joinable_thread", ALL, METH_VARARGS | METH_KEYWORDS, AS_CFUNCTION(start_joinable),
+     &start_joinable_thread},
 };
 
 enum { IN_PLACE = sizeof in_place / sizeof *in_place };
