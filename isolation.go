@@ -223,6 +223,9 @@ func (e *Executor) failed(ctx context.Context, w *slot, err error, start time.Du
 func reportFrames(report string, src *sources) []Frame {
 	var frames []Frame
 	for line := range strings.Lines(report) {
+		if strings.HasPrefix(line, "Current thread's C stack") {
+			break // from 3.14 on
+		}
 		if strings.HasPrefix(line, "Current thread") || strings.HasPrefix(line, "Stack (") {
 			frames = nil
 		}
