@@ -7,7 +7,8 @@
 #include <limits.h>
 #include <string.h>
 
-#define CORE "numpy.core._multiarray_umath"
+/* Its name up to numpy 1, and since. */
+static const char *const cores[] = {"numpy.core._multiarray_umath", "numpy._core._multiarray_umath"};
 
 /* The end of a Mersenne twister has its position and some of its key. Whatever draws changes the one, whatever seeds the
  * other. In the generator itself is what is left of a pair of normal numbers. */
@@ -151,8 +152,8 @@ on_permanent(const pyexec_call *c)
 int
 pyexec_numpy_init(pyexec_kernel *k)
 {
-#define TOUCH(name, hook) {"numpy settings", CORE, NULL, name, hook, NULL, NULL, NULL, {0}}
-#define REFUSE(name) {NULL, CORE, NULL, name, on_permanent, "it cannot be undone", NULL, NULL, {0}}
+#define TOUCH(name, hook) {"numpy settings", NULL, NULL, name, hook, NULL, NULL, NULL, {0}}
+#define REFUSE(name) {NULL, NULL, NULL, name, on_permanent, "it cannot be undone", NULL, NULL, {0}}
     static const pyexec_touch all[] = {
         TOUCH("_set_promotion_state", on_state),
         TOUCH("_set_madvise_hugepage", on_state),
@@ -164,8 +165,12 @@ pyexec_numpy_init(pyexec_kernel *k)
         REFUSE("set_datetimeparse_function"),
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-        if (pyexec_touch_add(k, &all[i]) < 0) {
-            return -1;
+        for (size_t j = 0; j < sizeof cores / sizeof *cores; j++) {
+            pyexec_touch t = all[i];
+            t.module = cores[j];
+            if (pyexec_touch_add(k, &t) < 0) {
+                return -1;
+            }
         }
     }
     return 0;
