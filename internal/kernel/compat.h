@@ -268,15 +268,29 @@ pyexec_drop_sentinel(PyThreadState *t)
 #define PYEXEC_MAIN_STATE 1
 #endif
 
+/* ---- recursive locks: from 3.14 on only their owner can release them ---- */
+#define PYEXEC_RLOCK_HAS_OWNER (PY_VERSION_HEX >= 0x030E0000)
+
+/* ---- freed ints (runtime.c): from 3.14 on small ones are kept for the next, as floats always were ---- */
+#if PY_VERSION_HEX >= 0x030E0000
+#define PYEXEC_FREED_INTS 1
+#endif
+
 /* ---- sys.monitoring, from 3.12 on: tools that a snippet can be, and at least as many events as there are ---- */
 enum { PYEXEC_MONITORING_TOOLS = 6, PYEXEC_MONITORING_EVENTS = 24 };
 
-/* ---- a trace function of this thread, even from within another one ---- */
-static inline void
+/* ---- a trace function of this thread; true: even from within another one ----
+ * 3.15 does not bear that: code that a trace function runs has no record of its events, which it reads for each exception.
+ * There this one is called from when the other has ended. */
+static inline bool
 pyexec_trace_here(Py_tracefunc function)
 {
-    PyThreadState_Get()->tracing = 0;
+    PyThreadState *state = PyThreadState_Get();
+#if PY_VERSION_HEX < 0x030F0000
+    state->tracing = 0;
+#endif
     PyEval_SetTrace(function, NULL);
+    return state->tracing == 0;
 }
 
 /* ---- re-initialisation (RATIONALE.md, "Why not always initialise again?") ----

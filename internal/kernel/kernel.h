@@ -266,6 +266,9 @@ void pyexec_drop_thread_states(pyexec_kernel *k);  /* all but the current one, b
 /* runtime.c */
 void pyexec_be_main_thread(PyThreadState *state);
 bool pyexec_main_thread_known(void);
+void pyexec_find_freed_ints(void); /* on the thread that has just initialised the interpreter */
+void pyexec_keep_no_ints(void);    /* GIL not held: another thread counts */
+void pyexec_keep_ints(void);
 
 /* limit.c: stopping a call. */
 typedef struct {

@@ -110,7 +110,9 @@ on_python_signal(PyObject *self, PyObject *args)
             s->traced = true;
             trace_alone(s);
         }
-        pyexec_trace_here(kill_trace);
+        if (!pyexec_trace_here(kill_trace)) {
+            PyErr_SetInterruptEx(STOP_SIGNAL); /* the next jump back, or call, comes here again */
+        }
         trace_all_frames();
     }
     raise_stop(s);
@@ -371,6 +373,7 @@ pyexec_stop_init(pyexec_kernel *k)
         PyErr_SetString(PyExc_SystemError, "the headers pyexec was built with do not fit this interpreter");
         return -1;
     }
+    pyexec_find_freed_ints();
     s->type = PyType_FromSpecWithBases(&stop_spec, PyExc_BaseException); /* new */
     module = PyImport_ImportModule("_signal");                           /* new */
     s->set_signal = module == NULL ? NULL : pyexec_original(module, "signal"); /* new */

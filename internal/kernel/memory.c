@@ -192,6 +192,7 @@ pyexec_memory_fail_once(pthread_t thread) /* GIL not held; one thread at a time 
         PyMem_SetAllocator(domains[i], &now);
     }
     fail_next = true;
+    pyexec_keep_no_ints();
 }
 
 /* If a snippet has put hooks of its own over these (tracemalloc), they stay, and pass everything on. */
@@ -199,6 +200,7 @@ void
 pyexec_memory_stop_failing(void)
 {
     fail_next = false;
+    pyexec_keep_ints();
     for (int i = 0; i < DOMAINS; i++) {
         PyMemAllocatorEx now;
         PyMem_GetAllocator(domains[i], &now);

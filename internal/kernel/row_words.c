@@ -19,7 +19,8 @@ words(PyObject *v, size_t *n)
     return (uintptr_t *)(v + 1);
 }
 
-/* The last of the words that a method changes: of a recursive lock, how often it is held, and not by whom. */
+/* The last of the words that a method changes: of a recursive lock, how often it is held, and not by whom; from 3.14 on,
+ * which counts from its second time, by whom. */
 static int
 learn(pyexec_word_kind *kind, PyObject *v /* stolen, may be NULL */, const char *method, const char *undo)
 {
@@ -84,10 +85,13 @@ pyexec_word_of(pyexec_kernel *k, PyObject *v, uintptr_t *mask)
 
 /* Whoever holds it is gone: the threads of the snippet have been stopped before. */
 static int
-put_lock_back(PyObject *lock, bool recursive, uintptr_t held)
+put_lock_back(PyObject *lock, uintptr_t *word, bool recursive, uintptr_t held)
 {
     PyObject *r = NULL;
     if (held == 0) {
+        if (recursive && PYEXEC_RLOCK_HAS_OWNER) {
+            *word = (uintptr_t)PyThread_get_thread_ident();
+        }
         r = PyObject_CallMethod(lock, recursive ? "_release_save" : "release", NULL); /* new */
     }
     else if (!recursive) {
@@ -109,7 +113,7 @@ pyexec_word_restore(pyexec_kernel *k, PyObject *v, size_t watch)
         *w->at = w->value;
         return 0;
     }
-    return put_lock_back(v, Py_TYPE(v) == k->objects.words[1].type, w->value & w->mask);
+    return put_lock_back(v, w->at, Py_TYPE(v) == k->objects.words[1].type, w->value & w->mask);
 }
 
 void
@@ -121,7 +125,7 @@ pyexec_release_made_locks(pyexec_kernel *k)
         PyObject *v = PyList_GET_ITEM(made, i); /* borrowed */
         uintptr_t mask = 0, *word = pyexec_word_of(k, v, &mask);
         if (Py_TYPE(v) != kinds[2].type && word != NULL && (*word & mask) != 0) {
-            (void)put_lock_back(v, Py_TYPE(v) == kinds[1].type, 0); /* it may have been released meanwhile */
+            (void)put_lock_back(v, word, Py_TYPE(v) == kinds[1].type, 0); /* it may have been released meanwhile */
         }
         else if (strcmp(Py_TYPE(v)->tp_name, "_queue.SimpleQueue") == 0) { /* which has its lock for itself */
             PyObject *r = PyObject_CallMethod(v, "put", "O", Py_None); /* new */
