@@ -131,6 +131,7 @@ var cRows = map[string]rowTest{
 		dirts: []dirt{{name: "set", code: "sys.setswitchinterval(1)", changes: []string{"sys.getswitchinterval: 0.005 -> 1.0"}}},
 	},
 	"sys.get_int_max_str_digits": {
+		also:  "sys.flags", // which has it, too, from 3.14 on
 		probe: "sys.get_int_max_str_digits() == 4300",
 		dirts: []dirt{{name: "set", code: "sys.set_int_max_str_digits(0)"}},
 	},
@@ -339,7 +340,7 @@ var cRows = map[string]rowTest{
 		},
 	},
 	"decimal.DefaultContext": {
-		probe: "[c.prec for c in (__import__('decimal').DefaultContext, __import__('decimal').BasicContext)] == [28, 9] and __import__('decimal').Context().traps[__import__('decimal').DivisionByZero]",
+		probe: "[c.prec for c in (__import__('decimal').DefaultContext, __import__('decimal').BasicContext)] == [28, 9] and [c.traps[__import__('decimal').DivisionByZero] for c in [__import__('decimal').Context()]] == [True]",
 		dirts: []dirt{
 			{name: "precision", code: "import decimal; decimal.DefaultContext.prec = 5; decimal.BasicContext.prec = 2"},
 			{name: "traps", code: "import decimal; decimal.DefaultContext.traps[decimal.DivisionByZero] = False"},

@@ -37,7 +37,7 @@ var members = [][3]string{
 	{"threading.settrace", "import threading; threading.settrace(print)", "__import__('threading').gettrace() is None"},
 	{"threading.setprofile", "import threading; threading.setprofile(print)", "__import__('threading').getprofile() is None"},
 	{"warnings.showwarning", "import warnings; warnings.showwarning = print", "__import__('warnings').showwarning is not print"},
-	{"logging.captureWarnings", "import logging; logging.captureWarnings(True)", "__import__('warnings').showwarning.__module__ == 'warnings'"},
+	{"logging.captureWarnings", "import logging; logging.captureWarnings(True)", "__import__('warnings').showwarning.__module__ in ('warnings', '_py_warnings')"},
 	{"logging.raiseExceptions", "import logging; logging.raiseExceptions = False", "__import__('logging').raiseExceptions"},
 	{"logging.setLoggerClass", "import logging\nclass L(logging.Logger): pass\nlogging.setLoggerClass(L)", "__import__('logging').getLoggerClass().__name__ == 'Logger'"},
 	{"logging.setLogRecordFactory", "import logging; logging.setLogRecordFactory(dict)", "__import__('logging').getLogRecordFactory() is not dict"},

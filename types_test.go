@@ -376,7 +376,7 @@ var typeRows = []typeRow{
 					{Name: "b", Index: []int64{0, 1}, Values: []int64{3, 4}}, {Name: "t", Index: []int64{0, 1}, Values: []any{naive(2024, 2, 29, 0, 0, 0, 0), nil}},
 				},
 			}},
-			{nil, "pd.DataFrame()", pyexec.DataFrame{Index: []any{}, Columns: []pyexec.Series{}}},
+			{nil, "pd.DataFrame(index=pd.Index([], dtype=object))", pyexec.DataFrame{Index: []any{}, Columns: []pyexec.Series{}}},
 		},
 	},
 }
