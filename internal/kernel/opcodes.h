@@ -55,6 +55,10 @@ pyexec_opcode_computes(uint8_t op, uint8_t arg)
     case NOT_TAKEN:
 #endif
         return true;
+#if PY_VERSION_HEX >= 0x030F0000
+    case LOAD_COMMON_CONSTANT:
+        return arg >= 7 && arg <= 11; /* None, an empty str, True, False, -1 */
+#endif
     case BINARY_OP: /* not in place: a += [a] changes a, and makes a cycle */
         return arg < NB_INPLACE_ADD || arg > NB_INPLACE_XOR;
     default:
