@@ -20,10 +20,13 @@ import (
 var ctx = context.Background()
 
 // level is the isolation that the tests run against: make check runs them against each.
-var level = map[string]pyexec.Isolation{"process": pyexec.Process}[os.Getenv("PYEXEC_TEST_ISOLATION")]
+var level = map[string]pyexec.Isolation{"process": pyexec.Process}[os.Getenv(levelVariable)]
+
+const levelVariable = "PYEXEC_TEST_ISOLATION"
 
 // at is c on the level that is tested, with one interpreter, as the tests expect that do not say otherwise.
 func at(c pyexec.Config) pyexec.Config {
+	_ = os.Getenv(levelVariable) // go test takes a result from its cache unless it has seen a test read the variable
 	c.Isolation = level
 	c.Workers = 1
 	return c

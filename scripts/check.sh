@@ -38,8 +38,8 @@ c_files() {
 # The root package only: it drives every crossing into C that there is, and the experiment costs a build of its own.
 cgocheck2() { GOEXPERIMENT=cgocheck2 go test -timeout "$timeout" .; }
 
-# Every test once more, with snippets in worker processes.
-processes() { PYEXEC_TEST_ISOLATION=process go test -timeout "$timeout" .; }
+# Every test once more, with snippets in worker processes; never a result that go test has kept of the other level.
+processes() { PYEXEC_TEST_ISOLATION=process go test -count=1 -timeout "$timeout" .; }
 
 tree() { [ ! -e .git ] || git status --porcelain; }
 same_tree() {
