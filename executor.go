@@ -97,6 +97,20 @@ type Config struct {
 	// was kept, a purge does not.
 	Keep []string
 
+	// Home is the folder that Python was installed to, in which lib/python3.x is its standard library. Empty: where
+	// libpython was built to find it. It is PYTHONHOME, which itself is not looked at; see
+	// https://docs.python.org/3/using/cmdline.html#envvar-PYTHONHOME.
+	Home string
+
+	// Venv is the folder of a virtual environment, whose packages snippets can import; see
+	// https://docs.python.org/3/library/venv.html. Its .pth files are run at each start. Empty: that of the environment
+	// variable VIRTUAL_ENV, if it is set; NoVenv: none. One that is of another Python version makes New fail.
+	Venv string
+
+	// Paths are folders and zip files that come first on sys.path, as those of PYTHONPATH do, which itself is not looked
+	// at. Relative ones are taken from the working directory as New is called.
+	Paths []string
+
 	// Functions are Go functions that every snippet can call. One that cannot be called makes New fail.
 	Functions Functions
 
@@ -200,8 +214,12 @@ var epoch = time.Now()
 func now() time.Duration { return time.Since(epoch) }
 
 // New starts an Executor. A field of config that is out of range gives a *ConfigError; another open in-process Executor
-// gives ErrInUse.
+// gives ErrInUse; a Python that cannot be started a *StartError, and one that is not the one that the program was built
+// for a *VersionError.
 func New(config Config) (*Executor, error) {
+	if err := checkVersion(kernel.BuiltVersion(), kernel.Version()); err != nil {
+		return nil, err
+	}
 	if err := config.fill(); err != nil {
 		return nil, err
 	}
@@ -225,6 +243,9 @@ func New(config Config) (*Executor, error) {
 		MemoryLimit:  uint64(config.MemoryLimit),
 		Preload:      config.Preload,
 		Keep:         config.Keep,
+		Home:         config.Home,
+		Venv:         config.Venv,
+		Paths:        config.Paths,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("pyexec: %w", err)
@@ -320,6 +341,9 @@ func (c *Config) fill() error {
 		if name == "" || strings.ContainsAny(name, "\n\x00") {
 			return &ConfigError{Field: "Keep", Value: fmt.Sprintf("%q", c.Keep), Reason: "a name in it is no name of a state"}
 		}
+	}
+	if err := c.fillPython(); err != nil {
+		return err
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

@@ -93,3 +93,6 @@ func (e *Executor) HandsOver() bool {
 
 // SetGuardPatience changes how long a recycle may take before it is interfered with.
 func SetGuardPatience(d time.Duration) { guardPatience = d }
+
+// CheckVersion is what New checks first.
+func CheckVersion(built, found string) error { return checkVersion(built, found) }

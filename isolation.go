@@ -38,9 +38,9 @@ func (i Isolation) String() string {
 // ErrUnsupported is returned by New for an Isolation that this operating system does not have.
 var ErrUnsupported = process.ErrUnsupported
 
-// A StartError is returned by New, with the reason, if worker processes could not be started: a module of Config.Preload
-// that cannot be imported, no memory, no processes.
-type StartError = process.StartError
+// A StartError is returned by New, with the reason, if the interpreter or worker processes could not be started: a module
+// of Config.Preload that cannot be imported, no memory, no processes, another interpreter in this process.
+type StartError = engine.StartError
 
 // A CrashError is the end of a worker process in the midst of a call. The next call gets another process. The Result that
 // comes with it has the output, as far as the snippet got.
@@ -115,6 +115,9 @@ func newProcessExecutor(config Config) (*Executor, error) {
 		MemoryLimit:  uint64(config.MemoryLimit),
 		Preload:      config.Preload,
 		Keep:         config.Keep,
+		Home:         config.Home,
+		Venv:         config.Venv,
+		Paths:        config.Paths,
 		Limits:       config.Limits.resources(),
 		Spares:       config.Workers,
 		Logger:       config.Logger,

@@ -124,3 +124,11 @@ var (
 	ErrNoMemory   = errors.New("out of memory in the interpreter's kernel")
 	ErrNotRunning = errors.New("the interpreter is not running")
 )
+
+// A StartError says why an interpreter, or what runs it, could not be started.
+type StartError struct {
+	What   string // "Python", or "the template process"
+	Reason string
+}
+
+func (e *StartError) Error() string { return "starting " + e.What + ": " + e.Reason }

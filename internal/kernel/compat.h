@@ -7,20 +7,20 @@
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+
+/* An #error alone would be the first of hundreds: that a file is not found ends the compilation. */
+#if PY_VERSION_HEX < 0x030B0000
+#error "pyexec needs Python 3.11 or newer, and this is an older one: install a newer python3-dev, or set PKG_CONFIG_PATH to the folder of another python3-embed.pc"
+#include "pyexec needs Python 3.11 or newer"
+#endif
+#ifdef Py_GIL_DISABLED
+#error "pyexec needs a Python with the GIL, and this one is a free-threaded build: set PKG_CONFIG_PATH to the folder of another python3-embed.pc"
+#include "pyexec needs a Python with the GIL"
+#endif
+
 #include <frameobject.h>
 #include <opcode.h>
 #include <stdbool.h>
-
-#if PY_VERSION_HEX < 0x030B0000
-#error "pyexec needs Python 3.11 or newer: install a newer python3-dev"
-#endif
-#ifdef Py_GIL_DISABLED
-#error "pyexec needs a Python with the GIL: this one is a free-threaded build"
-#endif
-
-#define PYEXEC_STRING_(x) #x
-#define PYEXEC_STRING(x) PYEXEC_STRING_(x)
-#define PYEXEC_VERSION_TEXT PYEXEC_STRING(PY_MAJOR_VERSION) "." PYEXEC_STRING(PY_MINOR_VERSION) "."
 
 /* Is this Python at least major.minor, given as 0x030E? */
 #define PYEXEC_PYTHON_SINCE(version) (PY_VERSION_HEX >> 16 >= (version))
@@ -133,6 +133,22 @@ pyexec_bound_recursion(PyThreadState *state, size_t stack)
 #else
     (void)state;
     (void)stack;
+#endif
+}
+
+/* ---- where site looks for packages when it finds a virtual environment: at sys.prefix, and at PREFIXES as well ----
+ * Up to 3.13 those are to be the Python that the environment was made with; later ones add them by themselves. */
+static inline int
+pyexec_site_prefixes(PyObject *site)
+{
+#if PY_VERSION_HEX < 0x030E0000
+    PyObject *all = Py_BuildValue("[OO]", PySys_GetObject("base_prefix"), PySys_GetObject("base_exec_prefix")); /* new */
+    int rc = all == NULL ? -1 : PyObject_SetAttrString(site, "PREFIXES", all);
+    Py_XDECREF(all);
+    return rc;
+#else
+    (void)site;
+    return 0;
 #endif
 }
 

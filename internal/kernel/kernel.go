@@ -10,11 +10,10 @@ extern char *pyexecHostGetenv(char *name);
 extern void pyexecHostAsk(pyexec_request *r);
 
 static inline pyexec_kernel *
-start(uint64_t cache_entries, uint64_t cache_bytes, uint64_t max_output, uint64_t max_result, uint32_t max_depth,
-      uint64_t memory_limit, const char *preload, const char *keep, pyexec_failure *failure)
+start(pyexec_config c, pyexec_failure *failure)
 {
-    pyexec_config c = {cache_entries, cache_bytes, max_output, max_result, max_depth, memory_limit, preload, keep,
-                       (char *(*)(const char *))pyexecHostGetenv, pyexecHostAsk};
+    c.host_getenv = (char *(*)(const char *))pyexecHostGetenv;
+    c.host_ask = pyexecHostAsk;
     return pyexec_start(&c, failure);
 }
 */
@@ -46,6 +45,8 @@ type Config struct {
 	MemoryLimit              uint64   // bytes Python may allocate in one call; 0: any number
 	Preload                  []string // modules to import at each start
 	Keep                     []string // names of what may persist
+	Home, Venv               string   // where Python is, if not where it was built for; a virtual environment
+	Paths                    []string // to put first on sys.path
 }
 
 // Kernel is an initialised interpreter. It implements engine.Worker.
@@ -64,15 +65,20 @@ func Start(c Config) (*Kernel, error) {
 		return nil, ErrInUse
 	}
 	var failure C.pyexec_failure
-	preload := C.CString(strings.Join(c.Preload, "\n"))
-	defer C.free(unsafe.Pointer(preload))
-	keep := C.CString(strings.Join(c.Keep, "\n"))
-	defer C.free(unsafe.Pointer(keep))
-	k := C.start(C.uint64_t(c.CacheEntries), C.uint64_t(c.CacheBytes), C.uint64_t(c.MaxOutput),
-		C.uint64_t(c.MaxResult), C.uint32_t(c.MaxDepth), C.uint64_t(c.MemoryLimit), preload, keep, &failure)
+	var texts [5]*C.char
+	for i, text := range []string{strings.Join(c.Preload, "\n"), strings.Join(c.Keep, "\n"), c.Home, c.Venv, strings.Join(c.Paths, "\n")} {
+		texts[i] = C.CString(text)
+		defer C.free(unsafe.Pointer(texts[i]))
+	}
+	k := C.start(C.pyexec_config{
+		cache_entries: C.uint64_t(c.CacheEntries), cache_bytes: C.uint64_t(c.CacheBytes),
+		max_output: C.uint64_t(c.MaxOutput), max_result: C.uint64_t(c.MaxResult),
+		max_depth: C.uint32_t(c.MaxDepth), memory_limit: C.uint64_t(c.MemoryLimit),
+		preload: texts[0], keep: texts[1], home: texts[2], venv: texts[3], paths: texts[4],
+	}, &failure)
 	if k == nil {
 		inUse.Store(false)
-		return nil, fmt.Errorf("starting Python: %s", C.GoString(&failure.message[0]))
+		return nil, &engine.StartError{What: "Python", Reason: C.GoString(&failure.message[0])}
 	}
 	return &Kernel{c: k}, nil
 }
@@ -243,6 +249,9 @@ func BenchPingPong(request, reply, n int) (time.Duration, error) {
 
 // Version is the interpreter's, as sys.version shows it.
 func Version() string { return C.GoString(C.pyexec_version()) }
+
+// BuiltVersion is that of the Python whose headers the kernel was built with, as in "3.13.1".
+func BuiltVersion() string { return C.GoString(C.pyexec_built_version()) }
 
 // A Row is a kind of interpreter state that is put back after each call.
 type Row struct{ Name, Noticed, Undone, Cost, Level string }

@@ -67,6 +67,9 @@ typedef struct {
     uint64_t memory_limit;  /* bytes Python may allocate in one call; 0: any number */
     const char *preload;    /* modules to import at each start, a line each; copied */
     const char *keep;       /* names of what may persist, a line each; copied */
+    const char *home;       /* prefix of the standard library; empty: where libpython was built to find it; copied */
+    const char *venv;       /* folder of a virtual environment, or empty; copied */
+    const char *paths;      /* to put first on sys.path, a line each; copied */
     /* The host's own view of an environment variable: malloc'ed, or NULL if unset. NULL where there is no host. */
     char *(*host_getenv)(const char *name);
     void (*host_ask)(pyexec_request *r); /* NULL where there is no host */
@@ -171,7 +174,8 @@ bool pyexec_left_behind(pyexec_kernel *k, uint64_t id, int64_t patience, pyexec_
 void pyexec_left_free(pyexec_left *l);
 size_t pyexec_row_count(void);
 void pyexec_row_describe(size_t i, pyexec_row_text *text);
-const char *pyexec_version(void);
+const char *pyexec_version(void);       /* of the libpython that runs */
+const char *pyexec_built_version(void); /* of the headers that the kernel was built with */
 int pyexec_is_confined(pyexec_kernel *k, const char *code, size_t len); /* for tests; -1: it does not compile */
 void pyexec_check_confined(pyexec_kernel *k, bool check);               /* look for changes all the same, and taint */
 int64_t pyexec_bench_eval(pyexec_kernel *k, const char *code, int64_t n); /* ns of n bare PyEval_EvalCode, or -1 */
@@ -243,6 +247,16 @@ void pyexec_cbor_str(pyexec_buf *b, PyObject *str);                  /* never fa
 /* thread.c */
 int pyexec_on_lifecycle_thread(void (*function)(void *), void *arg); /* GIL not held */
 void pyexec_lifecycle_here(void); /* the process has one thread, and it is that; GIL not held */
+
+/* python.c */
+int pyexec_fail(pyexec_failure *f, const char *what, const char *why); /* -1; GIL not needed */
+int pyexec_initialize(pyexec_kernel *k, pyexec_failure *f);            /* GIL not held before, held after */
+int pyexec_set_executable(void);
+int pyexec_search_path(pyexec_kernel *k, pyexec_failure *f);
+bool pyexec_same_installation(const pyexec_config *a, const pyexec_config *b); /* GIL not needed */
+
+/* lifecycle.c */
+int pyexec_fail_exception(pyexec_failure *f, const char *what); /* -1; takes the exception that is set */
 
 /* modules.c */
 bool pyexec_is_unsound_builtin(PyObject *name);

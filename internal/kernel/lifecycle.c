@@ -16,54 +16,17 @@ static pyexec_kernel *dormant = NULL; /* stopped, but not safe to finalise: the 
 
 /* ---- initialise ---- */
 
-static int
-fail(pyexec_failure *f, const char *what, const char *why)
-{
-    snprintf(f->message, sizeof f->message, "%s: %s", what, why == NULL ? "unknown reason" : why);
-    return -1;
-}
-
-static int
-fail_exception(pyexec_failure *f, const char *what)
+int
+pyexec_fail_exception(pyexec_failure *f, const char *what)
 {
     PyObject *exc = pyexec_take_exception();                  /* new */
     PyObject *s = exc == NULL ? NULL : PyObject_Str(exc); /* new */
     const char *text = s == NULL ? NULL : PyUnicode_AsUTF8(s);
-    fail(f, what, text);
+    pyexec_fail(f, what, text);
     PyErr_Clear();
     Py_XDECREF(s);
     Py_XDECREF(exc);
     return -1;
-}
-
-static int
-initialize(pyexec_failure *f)
-{
-    PyPreConfig pre;
-    PyConfig config;
-    PyStatus status;
-    PyPreConfig_InitIsolatedConfig(&pre);
-    pre.utf8_mode = 1;
-    status = Py_PreInitialize(&pre);
-    if (PyStatus_Exception(status)) {
-        return fail(f, "Py_PreInitialize", status.err_msg);
-    }
-    PyConfig_InitIsolatedConfig(&config);
-    config.parse_argv = 0;
-    config.install_signal_handlers = 0;
-    config.write_bytecode = 0;
-    /* An absolute name that is no file: the standard library is looked for where libpython was built to find it, and
-     * not beside whatever python3 comes first on the host's PATH. */
-    status = PyConfig_SetBytesString(&config, &config.program_name, "/pyexec");
-    if (!PyStatus_Exception(status)) {
-        char *argv[] = {""};
-        status = PyConfig_SetBytesArgv(&config, 1, argv);
-    }
-    if (!PyStatus_Exception(status)) {
-        status = Py_InitializeFromConfig(&config);
-    }
-    PyConfig_Clear(&config);
-    return PyStatus_Exception(status) ? fail(f, "Py_InitializeFromConfig", status.err_msg) : 0;
 }
 
 static PyObject * /* new */
@@ -73,24 +36,6 @@ attr_of(const char *module_name, const char *attr)
     PyObject *v = module == NULL ? NULL : PyObject_GetAttrString(module, attr); /* new */
     Py_XDECREF(module);
     return v;
-}
-
-/* sys.executable as a script would see it: subprocesses of snippets use it. */
-static int
-set_executable(void)
-{
-    PyObject *path = NULL, *prefix = NULL;
-    int rc = -1;
-    prefix = attr_of("sys", "exec_prefix");
-    path = prefix == NULL ? NULL
-                          : PyUnicode_FromFormat("%U/bin/python%d.%d", prefix, PY_MAJOR_VERSION, PY_MINOR_VERSION);
-    if (path != NULL) {
-        rc = PySys_SetObject("executable", path);
-        rc = rc < 0 ? rc : PySys_SetObject("_base_executable", path);
-    }
-    Py_XDECREF(prefix);
-    Py_XDECREF(path);
-    return rc;
 }
 
 static int
@@ -131,7 +76,7 @@ preload(pyexec_kernel *k, pyexec_failure *f)
         Py_XDECREF(name);
         if (module == NULL) {
             snprintf(what, sizeof what, "Config.Preload: importing %.*s", (int)(n < 80 ? n : 80), p);
-            return fail_exception(f, what);
+            return pyexec_fail_exception(f, what);
         }
         Py_DECREF(module);
         p += n + (p[n] == '\n');
@@ -146,7 +91,7 @@ prepare(pyexec_kernel *k, pyexec_failure *f)
     PyObject *warnings = PyImport_ImportModule("warnings");   /* new: rows of the reset table are in it */
     Py_XDECREF(threading);
     Py_XDECREF(warnings);
-    if (threading == NULL || warnings == NULL || set_executable() < 0 || make_namespace(k) < 0) {
+    if (threading == NULL || warnings == NULL || pyexec_set_executable() < 0 || make_namespace(k) < 0) {
         return -1;
     }
     k->str_body = PyUnicode_InternFromString("body");
@@ -165,8 +110,8 @@ prepare(pyexec_kernel *k, pyexec_failure *f)
         return -1;
     }
     pyexec_memory_init(k);
-    if (pyexec_touch_init(k) < 0 || pyexec_guard_init(k) < 0 || pyexec_stop_init(k) < 0 || pyexec_output_install(k) < 0 ||
-        pyexec_stream_install(k) < 0 || pyexec_host_install(k) < 0 || pyexec_confine_init(k) < 0 || preload(k, f) < 0) {
+    if (pyexec_touch_init(k) < 0 || pyexec_guard_init(k) < 0 || pyexec_search_path(k, f) < 0 ||
+        pyexec_stop_init(k) < 0 || pyexec_output_install(k) < 0 || pyexec_stream_install(k) < 0 || pyexec_host_install(k) < 0 || pyexec_confine_init(k) < 0 || preload(k, f) < 0) {
         return -1;
     }
     pyexec_known_renew(k);
@@ -253,13 +198,13 @@ start_interpreter(pyexec_kernel *k, pyexec_failure *f)
     k->pinned[0] = '\0';
     k->started = false;
     pyexec_guard_threads(false);
-    if (initialize(f) < 0) {
+    if (pyexec_initialize(k, f) < 0) {
         return -1;
     }
     k->interp = PyInterpreterState_Get();
     if (!pyexec_attach_adopt(k) || prepare(k, f) < 0) {
         if (PyErr_Occurred()) {
-            fail_exception(f, "preparing the interpreter");
+            pyexec_fail_exception(f, "preparing the interpreter");
         }
         finalize(k);
         return -1;
@@ -297,15 +242,37 @@ begin(operation *op, const char *name)
     pyexec_stop_begin(op->k, op->id, 0, name, strlen(name));
 }
 
+enum { TEXTS = 5 };
+
+static void
+texts_of(pyexec_config *config, const char **texts[TEXTS])
+{
+    const char **all[TEXTS] = {&config->preload, &config->keep, &config->home, &config->venv, &config->paths};
+    memcpy(texts, all, sizeof all);
+}
+
+static void
+free_texts(pyexec_kernel *k)
+{
+    const char **texts[TEXTS];
+    texts_of(&k->config, texts);
+    for (int i = 0; i < TEXTS; i++) {
+        free((char *)*texts[i]);
+        *texts[i] = NULL;
+    }
+}
+
 static void
 configure(pyexec_kernel *k, const pyexec_config *config)
 {
-    free((char *)k->config.preload);
-    free((char *)k->config.keep);
+    const char **texts[TEXTS];
+    free_texts(k);
     k->config = *config;
-    k->config.keep = strdup(config->keep == NULL ? "" : config->keep);
+    texts_of(&k->config, texts);
+    for (int i = 0; i < TEXTS; i++) {
+        *texts[i] = strdup(*texts[i] == NULL ? "" : *texts[i]);
+    }
     pyexec_confine_configure(k);
-    k->config.preload = strdup(config->preload == NULL ? "" : config->preload);
     k->out.max = k->err.max = (size_t)config->max_output;
 }
 
@@ -322,8 +289,7 @@ free_kernel(pyexec_kernel *k)
     free(k->codes.chains);
     free(k->children.items);
     free(k->descriptors.items);
-    free((char *)k->config.preload);
-    free((char *)k->config.keep);
+    free_texts(k);
     free(k);
 }
 
@@ -334,10 +300,17 @@ do_start(void *arg)
     pyexec_kernel *k = dormant;
     op->result = -1;
     if (k != NULL) {
+        if (!pyexec_same_installation(&k->config, op->config)) {
+            snprintf(op->failure->message, sizeof op->failure->message,
+                     "the interpreter of an earlier Executor cannot be finalised (%s), and has another Config.Home, "
+                     "Config.Venv or Config.Paths: use Isolation: Process, or another program",
+                     k->pinned[0] != '\0' ? k->pinned : "this Python does not bear it, or a thread still runs");
+            return;
+        }
         dormant = NULL;
         if (!pyexec_attach(k)) {
             dormant = k;
-            fail(op->failure, "start", "out of memory");
+            pyexec_fail(op->failure, "start", "out of memory");
             return;
         }
         pyexec_codes_clear(k, true);
@@ -359,18 +332,18 @@ do_start(void *arg)
         return;
     }
     if (Py_IsInitialized()) {
-        fail(op->failure, "start", "other code in this process already runs a Python interpreter");
+        pyexec_fail(op->failure, "start", "other code in this process already runs a Python interpreter");
         return;
     }
     k = calloc(1, sizeof *k);
     if (k == NULL) {
-        fail(op->failure, "start", "out of memory");
+        pyexec_fail(op->failure, "start", "out of memory");
         return;
     }
     configure(k, op->config);
     pyexec_attach_init();
     if (pyexec_codes_init(k) < 0) {
-        fail(op->failure, "start", "out of memory");
+        pyexec_fail(op->failure, "start", "out of memory");
         free(k);
         return;
     }
@@ -394,7 +367,7 @@ do_recycle(void *arg)
     begin(op, "(recycle)");
     if (!pyexec_attach(k)) {
         pyexec_stop_end(k);
-        fail(op->failure, "recycle", "out of memory");
+        pyexec_fail(op->failure, "recycle", "out of memory");
         return;
     }
     k->taint[0] = '\0';
@@ -436,15 +409,8 @@ pyexec_kernel *
 pyexec_start(const pyexec_config *config, pyexec_failure *failure)
 {
     operation op = {.config = config, .failure = failure, .result = -1};
-    const char *built = PYEXEC_VERSION_TEXT;
-    if (strncmp(Py_GetVersion(), built, strlen(built)) != 0) {
-        snprintf(failure->message, sizeof failure->message,
-                 "built for Python %s but linked with %.20s: clear the Go build cache and build again", built,
-                 Py_GetVersion());
-        return NULL;
-    }
     if (pyexec_on_lifecycle_thread(do_start, &op) != 0) {
-        fail(failure, "start", "no thread could be made");
+        pyexec_fail(failure, "start", "no thread could be made");
         return NULL;
     }
     return op.result < 0 ? NULL : op.k;
@@ -455,7 +421,7 @@ pyexec_recycle(pyexec_kernel *k, uint64_t id, pyexec_failure *failure)
 {
     operation op = {.k = k, .failure = failure, .id = id};
     if (pyexec_on_lifecycle_thread(do_recycle, &op) != 0) {
-        fail(failure, "recycle", "no thread could be made");
+        pyexec_fail(failure, "recycle", "no thread could be made");
     }
     return op.result;
 }
@@ -465,10 +431,4 @@ pyexec_stop(pyexec_kernel *k, uint64_t id)
 {
     operation op = {.k = k, .id = id};
     pyexec_on_lifecycle_thread(do_stop, &op);
-}
-
-const char *
-pyexec_version(void)
-{
-    return Py_GetVersion();
 }

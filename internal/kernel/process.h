@@ -34,9 +34,11 @@ enum { /* pyexec_template_config.limits[].resource */
     PYEXEC_LIMIT_PROCESSES
 };
 
-typedef struct { /* the first message; the two texts follow it */
+enum { PYEXEC_TEMPLATE_TEXTS = 5 };
+
+typedef struct { /* the first message; preload, keep, home, venv and paths follow it */
     uint64_t cache_entries, cache_bytes, max_output, max_result, memory_limit;
-    uint32_t max_depth, preload_len, keep_len, nlimits;
+    uint32_t max_depth, nlimits, text_lens[PYEXEC_TEMPLATE_TEXTS], unused;
     struct {
         uint64_t resource, value;
     } limits[PYEXEC_MAX_RLIMITS];

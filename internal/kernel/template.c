@@ -370,22 +370,28 @@ reserve_report_fd(void)
 static void
 configure(pyexec_config *config)
 {
-    static char texts[1 << 20];
-    struct iovec parts[2] = {{&t.config, sizeof t.config}, {texts, sizeof texts - 2}};
+    static char text[1 << 20], *texts[PYEXEC_TEMPLATE_TEXTS];
+    struct iovec parts[2] = {{&t.config, sizeof t.config}, {text, sizeof text - 1}};
     struct msghdr msg = {.msg_iov = parts, .msg_iovlen = 2};
     ssize_t n = recvmsg(PYEXEC_CONTROL_FD, &msg, 0);
-    size_t preload = t.config.preload_len, keep = t.config.keep_len;
-    if (n < (ssize_t)sizeof t.config || (size_t)n != sizeof t.config + preload + keep ||
-        t.config.nlimits > PYEXEC_MAX_RLIMITS) {
+    if (n < (ssize_t)sizeof t.config || t.config.nlimits > PYEXEC_MAX_RLIMITS) {
         _exit(1);
     }
-    memmove(texts + preload + 1, texts + preload, keep);
-    texts[preload] = texts[preload + 1 + keep] = '\0';
+    size_t left = (size_t)n - sizeof t.config;
+    char *at = text;
+    for (int i = 0; i < PYEXEC_TEMPLATE_TEXTS; i++) {
+        size_t len = t.config.text_lens[i];
+        if (len > left || (texts[i] = strndup(at, len)) == NULL) {
+            _exit(1);
+        }
+        at += len;
+        left -= len;
+    }
     *config = (pyexec_config){
         .cache_entries = t.config.cache_entries, .cache_bytes = t.config.cache_bytes,
         .max_output = t.config.max_output, .max_result = t.config.max_result, .max_depth = t.config.max_depth,
-        .memory_limit = t.config.memory_limit,
-        .preload = texts, .keep = texts + preload + 1, .host_ask = pyexec_worker_ask};
+        .memory_limit = t.config.memory_limit, .preload = texts[0], .keep = texts[1], .home = texts[2],
+        .venv = texts[3], .paths = texts[4], .host_ask = pyexec_worker_ask};
     t.shared_size = sizeof(pyexec_shared) + 2 * pyexec_output_area(t.config.max_output);
 }
 

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/go-pyexec/pyexec/internal/engine"
 )
 
 // ErrUnsupported says that worker processes need an operating system that this is not.
@@ -21,8 +23,10 @@ type Config struct {
 	MemoryLimit              uint64 // bytes Python may allocate in one call; 0: any number
 	Preload                  []string
 	Keep                     []string
-	Limits                   []Limit // of each worker
-	Spares                   int     // workers forked ahead
+	Home, Venv               string   // where Python is, if not where it was built for; a virtual environment
+	Paths                    []string // to put first on sys.path
+	Limits                   []Limit  // of each worker
+	Spares                   int      // workers forked ahead
 	Logger                   *slog.Logger
 }
 
@@ -42,9 +46,11 @@ const (
 )
 
 // A StartError says why a template process could not be started.
-type StartError struct{ Reason string }
+type StartError = engine.StartError
 
-func (e *StartError) Error() string { return "starting the template process: " + e.Reason }
+func startError(reason string) error {
+	return &StartError{What: "the template process", Reason: reason}
+}
 
 // A Crash is the end of a worker in the midst of a call.
 type Crash struct {

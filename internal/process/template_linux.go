@@ -49,7 +49,7 @@ type message struct {
 func startTemplate(c *Config) (*template, error) {
 	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_SEQPACKET|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return nil, &StartError{fmt.Sprintf("socketpair: %v", err)}
+		return nil, startError(fmt.Sprintf("socketpair: %v", err))
 	}
 	theirs := os.NewFile(uintptr(pair[1]), "template")
 	defer theirs.Close()
@@ -69,7 +69,7 @@ func startTemplate(c *Config) (*template, error) {
 	defer runtime.UnlockOSThread()
 	if err := t.cmd.Start(); err != nil {
 		t.close()
-		return nil, &StartError{err.Error()}
+		return nil, startError(err.Error())
 	}
 	if err := t.begin(c); err != nil {
 		_ = t.cmd.Process.Kill()
@@ -93,33 +93,36 @@ func environ() []string {
 
 func (t *template) begin(c *Config) error {
 	if err := syscall.SetsockoptTimeval(t.control, syscall.SOL_SOCKET, syscall.SO_RCVTIMEO, &syscall.Timeval{Sec: int64(startTimeout / time.Second)}); err != nil {
-		return &StartError{err.Error()}
+		return startError(err.Error())
 	}
 	if err := syscall.Sendto(t.control, appendConfig(nil, c), syscall.MSG_NOSIGNAL, nil); err != nil {
-		return &StartError{fmt.Sprintf("telling it its configuration: %v", err)}
+		return startError(fmt.Sprintf("telling it its configuration: %v", err))
 	}
 	m, err := t.receive()
 	switch {
 	case errors.Is(err, syscall.EAGAIN):
-		return &StartError{fmt.Sprintf("it was not ready within %v", startTimeout)}
+		return startError(fmt.Sprintf("it was not ready within %v", startTimeout))
 	case err != nil:
-		return &StartError{"it ended before it was ready"}
+		return startError("it ended before it was ready")
 	case m.kind == templateFailed:
-		return &StartError{m.text}
+		return startError(m.text)
 	case m.kind != templateReady:
-		return &StartError{"it does not speak the protocol"}
+		return startError("it does not speak the protocol")
 	}
 	return syscall.SetsockoptTimeval(t.control, syscall.SOL_SOCKET, syscall.SO_RCVTIMEO, &syscall.Timeval{})
 }
 
 func appendConfig(b []byte, c *Config) []byte {
-	preload, keep := strings.Join(c.Preload, "\n"), strings.Join(c.Keep, "\n")
+	texts := [5]string{strings.Join(c.Preload, "\n"), strings.Join(c.Keep, "\n"), c.Home, c.Venv, strings.Join(c.Paths, "\n")}
 	for _, n := range [5]uint64{c.CacheEntries, c.CacheBytes, c.MaxOutput, c.MaxResult, c.MemoryLimit} {
 		b = order.AppendUint64(b, n)
 	}
-	for _, n := range [4]uint32{c.MaxDepth, uint32(len(preload)), uint32(len(keep)), uint32(len(c.Limits))} {
-		b = order.AppendUint32(b, n)
+	b = order.AppendUint32(b, c.MaxDepth)
+	b = order.AppendUint32(b, uint32(len(c.Limits)))
+	for _, text := range texts {
+		b = order.AppendUint32(b, uint32(len(text)))
 	}
+	b = order.AppendUint32(b, 0) // unused
 	for i := range templateMaxLimits {
 		var l Limit
 		if i < len(c.Limits) {
@@ -128,7 +131,10 @@ func appendConfig(b []byte, c *Config) []byte {
 		b = order.AppendUint64(b, uint64(l.Resource))
 		b = order.AppendUint64(b, l.Value)
 	}
-	return append(append(b, preload...), keep...)
+	for _, text := range texts {
+		b = append(b, text...)
+	}
+	return b
 }
 
 // fork asks for a worker of that id.
