@@ -24,6 +24,19 @@ gofmt_diff() { silent "$(go env GOROOT)/bin/gofmt" -d .; }
 
 staticcheck() { go tool -modfile=internal/tools/go.mod staticcheck ./...; }
 
+# What needs no cgo must not come to need it, and compile where else it may be asked for.
+plain='./cmd/... ./internal/doctor ./internal/engine ./internal/install ./internal/process ./internal/wire'
+without_cgo() {
+    rc=0
+    for platform in linux/amd64 linux/arm64 darwin/arm64; do
+        # shellcheck disable=SC2086 # a list of packages
+        CGO_ENABLED=0 GOOS=${platform%/*} GOARCH=${platform#*/} go vet $plain || rc=1
+    done
+    # shellcheck disable=SC2086
+    CGO_ENABLED=0 go tool -modfile=internal/tools/go.mod staticcheck $plain || rc=1
+    return $rc
+}
+
 # As cgo compiles them, with warnings that the compiler only has when it optimises, and as errors.
 c_files() {
     rc=0
@@ -55,6 +68,7 @@ step gofmt gofmt_diff
 step 'go mod tidy' go mod tidy -diff
 step 'go vet' go vet ./...
 step staticcheck staticcheck
+step 'without cgo, arm64, macOS' without_cgo
 step 'C warnings' c_files
 step 'go test -race' go test -race -timeout "$timeout" ./...
 step 'go test, cgocheck2' cgocheck2
