@@ -40,6 +40,11 @@
 // the caller's back. Where finalising and initialising CPython again is known to be unsafe (after numpy, on 3.12 and 3.13,
 // with threads left running) everything is put back and collected instead, and modules stay loaded; [Stats] tells which.
 //
+// # Which Python
+//
+// The one that the program was built with; New refuses another with a [VersionError]. Snippets import from its standard
+// library and packages, or those of a virtual environment ([Config.Venv], or VIRTUAL_ENV), and from [Config.Paths].
+//
 // # Worker processes
 //
 // With [Config.Isolation] set to [Process] snippets run in worker processes instead, [Config.Workers] of them: this program's

@@ -118,6 +118,15 @@ func TestAllIsThere(t *testing.T) {
 	assert.Contains(t, text, "ok Process: works: Linux 6.1.0")
 }
 
+func TestOldestAreThoseOfTheProject(t *testing.T) {
+	mod, err := os.ReadFile("../../go.mod")
+	require.NoError(t, err)
+	assert.Contains(t, string(mod), "\ngo "+doctor.GoOldest+".")
+	compat, err := os.ReadFile("../kernel/compat.h")
+	require.NoError(t, err)
+	assert.Contains(t, string(compat), "pyexec needs Python "+doctor.Oldest+" or newer")
+}
+
 // What installs what is missing, on each system.
 func TestInstall(t *testing.T) {
 	failing := map[string]string{"pkg-config --variable=pcfiledir": "!No package 'python3-embed' found"}
