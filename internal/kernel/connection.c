@@ -1,4 +1,5 @@
-/* connection.c: a worker's connection to its host: calls come in, replies and what calls ask go out, and answers come in.
+/* connection.c: a worker's connection to its host: calls come in, replies and what calls ask go out, and answers come in,
+ * over a socket; calls and replies also by mail (mail.c).
  *
  * Any thread can ask, also one that outlives its call, so of all that wait, for an answer or for the next call, one reads,
  * and gives the others theirs. */
@@ -12,7 +13,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 typedef struct waiter {
@@ -23,6 +23,7 @@ typedef struct waiter {
 } waiter;
 
 static int connection = -1;
+static pyexec_shared *shared = NULL;
 static pid_t owner = 0;
 static bool littered = false;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards what follows, and sending */
@@ -36,9 +37,10 @@ static char *input = NULL; /* a call, and what the main thread has read beyond i
 static size_t cap = 0, have = 0;
 
 void
-pyexec_connection_begin(int fd)
+pyexec_connection_begin(int fd, pyexec_shared *memory)
 {
     connection = fd;
+    shared = memory;
     owner = getpid();
 }
 
@@ -75,11 +77,31 @@ send_all(struct iovec *parts, size_t n) /* lock held */
     }
 }
 
+static void
+send_message(struct iovec *parts, size_t n) /* lock held */
+{
+    if (!pyexec_mail_post(&shared->to_host, parts, n)) {
+        send_all(parts, n);
+    }
+}
+
+/* The next call often comes soon after a reply, and to be woken up takes longer than all the rest. So there is a moment of
+ * looking before sleeping, of about what sleeping would cost, and less and less often where it was in vain. */
+enum { LOOK_NS = 30000, MAX_MISSES = 7 };
+
+static bool looking = false;
+static unsigned misses = 0, skip = 0;
+
 void
-pyexec_send(struct iovec *parts, size_t n)
+pyexec_reply_and_look(struct iovec *parts, size_t n)
 {
     pthread_mutex_lock(&lock);
-    send_all(parts, n);
+    looking = skip == 0;
+    skip -= skip > 0;
+    if (looking) {
+        pyexec_mail_open(&shared->to_worker.word);
+    }
+    send_message(parts, n);
     pthread_mutex_unlock(&lock);
 }
 
@@ -100,43 +122,6 @@ receive(void *p, size_t n, bool may_end)
             _exit(PYEXEC_LOST);
         }
     }
-}
-
-/* The next call often comes soon after a reply, and to be woken up takes longer than all the rest. So there is a moment of
- * looking before sleeping, and less and less of that where it was in vain. */
-enum { LOOK_NS = 20000, MAX_MISSES = 8 };
-
-static int64_t
-now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-static size_t /* 0: nothing yet */
-look(void *p, size_t n)
-{
-    static unsigned misses = 0, skip = 0;
-    if (skip > 0) {
-        skip--;
-        return 0;
-    }
-    for (int64_t end = now_ns() + LOOK_NS; now_ns() < end;) {
-        for (int i = 0; i < 4; i++) {
-            ssize_t got = recv(connection, p, n, MSG_DONTWAIT);
-            if (got > 0) {
-                misses = 0;
-                return (size_t)got;
-            }
-            if (got == 0 || errno != EAGAIN) {
-                return 0; /* as receive will find, too */
-            }
-        }
-    }
-    misses += misses < MAX_MISSES;
-    skip = (1u << misses) - 1;
-    return 0;
 }
 
 static void
@@ -184,8 +169,7 @@ fill(size_t from)
             return from + n;
         }
         need(from + n);
-        size_t got = have == 0 ? look(input, cap) : 0;
-        have += got > 0 ? got : receive(input + have, cap - have, have == 0);
+        have += receive(input + have, cap - have, have == 0);
     }
 }
 
@@ -241,11 +225,41 @@ sort_out(size_t from, size_t to) /* lock held */
     return false;
 }
 
+static void
+look(void)
+{
+    pyexec_head head;
+    uint32_t n = pyexec_mail_look(&shared->to_worker.word, LOOK_NS);
+    looking = false;
+    if (n == 0) {
+        misses += misses < MAX_MISSES;
+        skip = (1u << misses) - 1;
+        return;
+    }
+    misses = 0;
+    if (n < sizeof head || n > sizeof shared->to_worker.bytes) {
+        _exit(PYEXEC_LOST);
+    }
+    pthread_mutex_lock(&lock);
+    need(n);
+    memcpy(input, shared->to_worker.bytes, n);
+    memcpy(&head, input, sizeof head);
+    if (head.length != n - sizeof head) {
+        _exit(PYEXEC_LOST); /* a child of the snippet's wrote that */
+    }
+    have = n;
+    call_ready = sort_out(0, n);
+    pthread_mutex_unlock(&lock);
+}
+
 /* The next call; it stays where it is until pyexec_call_done. For the main thread, between calls. */
 const char *
 pyexec_next_call(void)
 {
     size_t end = 0;
+    if (looking) {
+        look();
+    }
     pthread_mutex_lock(&lock);
     while (!call_ready) {
         if (reading) {
@@ -333,7 +347,7 @@ pyexec_worker_ask(pyexec_request *r)
                             .index = r->index, .own = r->own};
     pyexec_head head = {.type = PYEXEC_MESSAGE_ASK, .length = sizeof m + r->in.n, .nonce = r->host};
     struct iovec parts[3] = {{&head, sizeof head}, {&m, sizeof m}, {(void *)r->in.p, r->in.n}};
-    send_all(parts, r->in.n == 0 ? 2 : 3);
+    send_message(parts, r->in.n == 0 ? 2 : 3);
     while (!w.done) {
         if (reading) {
             pthread_cond_wait(&changed, &lock);

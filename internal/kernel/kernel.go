@@ -5,6 +5,7 @@ package kernel
 /*
 #include <stdlib.h>
 #include "kernel.h"
+#include "process.h"
 
 extern char *pyexecHostGetenv(char *name);
 extern void pyexecHostAsk(pyexec_request *r);
@@ -245,6 +246,12 @@ func BenchPingPong(request, reply, n int) (time.Duration, error) {
 		return 0, errors.New("the bench's processes could not talk")
 	}
 	return time.Duration(ns), nil
+}
+
+// AwaitMail waits, without sleeping, and for at most so long, until a worker process has changed a word of shared memory
+// that says that somebody looks there: see mail.c.
+func AwaitMail(word *uint32, most time.Duration) {
+	C.pyexec_mail_wait((*C.uint32_t)(word), C.int64_t(most))
 }
 
 // Version is the interpreter's, as sys.version shows it.

@@ -115,13 +115,30 @@ typedef struct {
 
 enum { PYEXEC_REPORT_SIZE = 1 << 16 };
 
+/* A message goes by mail if it fits, and if the other side looks there just then, so that nobody has to be woken up; else
+ * over the socket. Only the first message in a direction can: a call, and the first question of it, or its reply. */
+enum { PYEXEC_MAIL_LOOKING = 1, PYEXEC_MAIL_SIZE = 1 << 14 };
+
+typedef struct {
+    uint32_t word; /* atomic: PYEXEC_MAIL_LOOKING; twice the length of the message that is there; or 0 */
+    char pad[60];
+    uint8_t bytes[PYEXEC_MAIL_SIZE - 64];
+} pyexec_mail;
+
 typedef struct {
     char report[PYEXEC_REPORT_SIZE]; /* text of faulthandler */
     uint64_t out_len, err_len;       /* of the call that runs */
     uint32_t forks;                  /* that it asked for */
     char pad[4096 - 20];
-    uint8_t output[]; /* pyexec_output_area() bytes of each */
+    pyexec_mail to_worker, to_host; /* the host has mapped only these */
+    uint8_t output[];               /* pyexec_output_area() bytes of each */
 } pyexec_shared;
+
+/* mail.c. No GIL. */
+void pyexec_mail_open(uint32_t *word);
+void pyexec_mail_wait(const uint32_t *word, int64_t ns);
+uint32_t pyexec_mail_look(uint32_t *word, int64_t ns);
+bool pyexec_mail_post(pyexec_mail *m, const struct iovec *parts, size_t n);
 
 /* What is about to be streamed needs some room, too. */
 static inline uint64_t
@@ -131,12 +148,12 @@ pyexec_output_area(uint64_t max_output)
 }
 
 /* connection.c. GIL not held. The process ends if its host cannot be talked to. */
-void pyexec_connection_begin(int fd);
+void pyexec_connection_begin(int fd, pyexec_shared *shared);
 bool pyexec_connection_is_ours(void);  /* this is no fork of a snippet's */
 void pyexec_connection_littered(void); /* something was left behind that the template has to look for */
 const char *pyexec_next_call(void);    /* a pyexec_head, and what follows it */
 void pyexec_call_done(void);
-void pyexec_send(struct iovec *parts, size_t n);
+void pyexec_reply_and_look(struct iovec *parts, size_t n);
 void pyexec_worker_ask(pyexec_request *r); /* the host_ask of workers */
 
 /* worker.c: serves calls on fd until the host closes it; does not return. cpu is in seconds for each call; 0: any time. GIL

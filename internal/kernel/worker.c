@@ -66,7 +66,7 @@ reply(uint64_t nonce, const pyexec_reply *r)
             parts[n++] = (struct iovec){(void *)sections[i].p, sections[i].n};
         }
     }
-    pyexec_send(parts, n);
+    pyexec_reply_and_look(parts, n);
 }
 
 static void
@@ -147,7 +147,7 @@ pyexec_serve(pyexec_kernel *k, int fd, uint64_t cpu)
 {
     kernel = k;
     pthread_atfork(NULL, NULL, in_fork);
-    pyexec_connection_begin(fd);
+    pyexec_connection_begin(fd, shared);
     for (;;) {
         const char *message = pyexec_next_call();
         if (cpu != 0) {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"sync"
 	"syscall"
-	"time"
 	"unsafe"
 
 	"github.com/go-pyexec/pyexec/internal/engine"
@@ -22,7 +21,7 @@ type proc struct {
 	known   bool // status is
 	mess    bool // there is more on its connection than the reply
 
-	misses, skip int // of look
+	mail *mail // nil: it could not be mapped
 
 	sending sync.Mutex // held while something is sent: calls, and answers from many goroutines
 	given   bool       // up; guarded by sending
@@ -34,7 +33,9 @@ type proc struct {
 }
 
 func newProc(m message) *proc {
-	return &proc{pid: m.pid, socket: m.fds[0], memory: m.fds[1], pidfd: m.fds[2], dead: make(chan struct{}), open: true}
+	return &proc{
+		pid: m.pid, socket: m.fds[0], memory: m.fds[1], pidfd: m.fds[2], mail: openMail(m.fds[1]), dead: make(chan struct{}), open: true,
+	}
 }
 
 const pidfdSendSignal = 424 // on all architectures
@@ -93,6 +94,7 @@ func (p *proc) close() {
 	p.open = false
 	syscall.Close(p.socket)
 	syscall.Close(p.memory)
+	p.mail.close()
 }
 
 // fit says whether a process that has nothing to do is still there and has kept silent.
@@ -110,7 +112,11 @@ func (p *proc) fit() bool {
 func (p *proc) sendCall(b []byte, c *engine.Call) error {
 	p.sending.Lock()
 	defer p.sending.Unlock()
-	for _, text := range [5][]byte{bytesOf(c.Name), bytesOf(c.Code), c.Vars, c.Want, c.Functions} {
+	texts := [5][]byte{bytesOf(c.Name), bytesOf(c.Code), c.Vars, c.Want, c.Functions}
+	if p.mail.send(b, &texts) {
+		return nil
+	}
+	for _, text := range texts {
 		if len(b)+len(text) <= cap(b) {
 			b = append(b, text...)
 			continue
@@ -141,38 +147,6 @@ func (p *proc) transmit(b []byte) error {
 		b = b[n:]
 	}
 	return nil
-}
-
-// Many replies come before a thread that sleeps would be awake again. So there is a moment of looking before sleeping,
-// and less and less of that where it was in vain.
-const (
-	lookTime  = 20 * time.Microsecond
-	maxMisses = 8
-)
-
-// look returns how many bytes have come in that moment; 0: none.
-func (p *proc) look(b []byte) int {
-	if p.skip > 0 {
-		p.skip--
-		return 0
-	}
-	for start := time.Now(); time.Since(start) < lookTime; {
-		for range 4 {
-			// It does not block, so the scheduler need not know.
-			n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, uintptr(p.socket), uintptr(unsafe.Pointer(unsafe.SliceData(b))),
-				uintptr(len(b)), syscall.MSG_DONTWAIT, 0, 0)
-			if errno == 0 && n > 0 {
-				p.misses = 0
-				return int(n)
-			}
-			if errno != syscall.EAGAIN {
-				return 0 // as receive will find, too
-			}
-		}
-	}
-	p.misses = min(p.misses+1, maxMisses)
-	p.skip = 1<<p.misses - 1
-	return 0
 }
 
 var errHungUp = errors.New("it hung up")

@@ -96,10 +96,14 @@ func (w *Worker) exchange(pr *proc, c *engine.Call, r *engine.Reply) error {
 		w.buf = make([]byte, 0, smallCall)
 	}
 	n := nonce()
+	looking := pr.mail.open()
 	if err := pr.sendCall(appendCall(w.buf[:0], c, n), c); err != nil {
 		return err
 	}
 	in := reader{proc: pr, nonce: n, limit: w.pool.maxReply(), buf: w.buf[:cap(w.buf)]}
+	if looking {
+		in.end = pr.mail.look(in.buf)
+	}
 	kind, body, err := in.next()
 	if kind == messageAsk && err == nil && c.Host != nil {
 		body, err = converse(&in, c, body)
@@ -160,15 +164,9 @@ func (r *reader) fill(n int) error {
 			}
 			r.buf = append(r.buf, make([]byte, max(0, min(n, 2*len(r.buf))-len(r.buf)))...)
 		}
-		got := 0
-		if r.end == 0 {
-			got = r.proc.look(r.buf)
-		}
-		if got == 0 {
-			var err error
-			if got, err = r.proc.receive(r.buf[r.end:]); err != nil {
-				return err
-			}
+		got, err := r.proc.receive(r.buf[r.end:])
+		if err != nil {
+			return err
 		}
 		r.end += got
 	}
@@ -219,10 +217,10 @@ func (w *Worker) autopsy(pr *proc, err error) error {
 }
 
 const (
-	lostConnection = 111     // LOST of worker.c
-	reportSize     = 1 << 16 // PYEXEC_REPORT_SIZE
-	sharedHead     = reportSize + 4096
-	leastOutput    = 1 << 14 // of pyexec_output_area
+	lostConnection = 111               // PYEXEC_LOST
+	reportSize     = 1 << 16           // PYEXEC_REPORT_SIZE
+	sharedHead     = reportSize + 4096 // of pyexec_shared, before its mail
+	leastOutput    = 1 << 14           // of pyexec_output_area
 )
 
 // remains reads what a process has left in shared memory.
@@ -235,7 +233,7 @@ func (w *Worker) remains(pr *proc) (report string, stdout, stderr []byte) {
 	limit := w.pool.config.MaxOutput
 	output := func(n, from uint64) []byte {
 		out := make([]byte, min(n, limit))
-		got, err := syscall.Pread(pr.memory, out, int64(sharedHead+from))
+		got, err := syscall.Pread(pr.memory, out, int64(sharedHead+2*mailSize+from))
 		if err != nil {
 			return nil
 		}
