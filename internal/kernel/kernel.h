@@ -460,6 +460,7 @@ uint64_t pyexec_go_error_id(pyexec_kernel *k, PyObject *exc); /* of a GoError; 0
 int pyexec_gc_init(pyexec_kernel *k);
 int pyexec_gc_touch(pyexec_kernel *k);
 void pyexec_gc_mark(pyexec_kernel *k);
+void pyexec_gc_keep(pyexec_kernel *k);
 void pyexec_gc_sweep(pyexec_kernel *k);   /* collect if anything made since the mark is still there */
 void pyexec_gc_settle(pyexec_kernel *k);  /* what the sweep left, and the reset, stays */
 PyObject *pyexec_gc_made(pyexec_kernel *k); /* new: list of what was made in this call; NULL if that cannot be told */

@@ -115,10 +115,11 @@ prepare(pyexec_kernel *k, pyexec_failure *f)
         return -1;
     }
     pyexec_known_renew(k);
-    if (pyexec_gc_init(k) < 0) {
+    if (pyexec_gc_init(k) < 0 || pyexec_reset_init(k) < 0) {
         return -1;
     }
-    return pyexec_reset_init(k);
+    pyexec_gc_keep(k); /* the baseline, too */
+    return 0;
 }
 
 /* ---- finalise ---- */

@@ -135,6 +135,48 @@ adopt_submodules(pyexec_kernel *k, pyexec_module *m)
     PyErr_Clear();
 }
 
+/* The keys whose values differ, by identity. */
+static PyObject * /* new: list */
+differing(PyObject *a, PyObject *b)
+{
+    PyObject *keys = PyList_New(0); /* new */
+    PyObject *pairs[2][2] = {{a, b}, {b, a}};
+    for (int i = 0; keys != NULL && i < 2; i++) {
+        PyObject *key = NULL, *value = NULL; /* borrowed */
+        Py_ssize_t pos = 0;
+        while (keys != NULL && PyDict_Next(pairs[i][0], &pos, &key, &value)) {
+            PyObject *other = PyDict_GetItemWithError(pairs[i][1], key); /* borrowed */
+            /* a key of both is found in the first round already */
+            if (other != value && (i == 0 || other == NULL) && PyList_Append(keys, key) < 0) {
+                Py_CLEAR(keys);
+            }
+            PyErr_Clear();
+        }
+    }
+    return keys;
+}
+
+/* Bring the copy up to date. Only what is new is written to: in a process that was just forked, to write is to copy a page,
+ * and taking a reference is writing. Returns a dict of what is new. */
+static PyObject * /* new */
+take_over(pyexec_module *m)
+{
+    PyObject *fresh = PyDict_New();                     /* new */
+    PyObject *keys = differing(m->copy, m->dict); /* new */
+    bool failed = fresh == NULL || keys == NULL;
+    for (Py_ssize_t i = 0; !failed && i < PyList_GET_SIZE(keys); i++) {
+        PyObject *key = PyList_GET_ITEM(keys, i);                     /* borrowed */
+        PyObject *value = PyDict_GetItemWithError(m->dict, key); /* borrowed; NULL: it has gone */
+        failed = value == NULL ? PyDict_DelItem(m->copy, key) < 0
+                               : PyDict_SetItem(m->copy, key, value) < 0 || PyDict_SetItem(fresh, key, value) < 0;
+    }
+    Py_XDECREF(keys);
+    if (failed) {
+        Py_CLEAR(fresh);
+    }
+    return fresh;
+}
+
 /* Take over what an import did to modules that were loaded before it. */
 static int
 adopt_changed(pyexec_kernel *k)
@@ -148,13 +190,14 @@ adopt_changed(pyexec_kernel *k)
             adopt_submodules(k, m);
             continue;
         }
-        PyObject *copy = PyDict_Copy(m->dict); /* new */
-        if (copy == NULL) {
+        PyObject *fresh = take_over(m); /* new */
+        if (fresh == NULL) {
             return -1;
         }
-        Py_SETREF(m->copy, copy);
         pyexec_watch_dict_accept(k, m->watch);
-        if (pyexec_find(k, m->name, copy) < 0) {
+        int found = pyexec_find(k, m->name, fresh);
+        Py_DECREF(fresh);
+        if (found < 0) {
             return -1;
         }
     }
@@ -299,27 +342,6 @@ pyexec_modules_clear(pyexec_kernel *k)
     Py_CLEAR(m->table);
     Py_CLEAR(m->copy);
     *m = (pyexec_modules){0};
-}
-
-/* The keys whose values differ, by identity. */
-static PyObject * /* new: list */
-differing(PyObject *a, PyObject *b)
-{
-    PyObject *keys = PyList_New(0); /* new */
-    PyObject *pairs[2][2] = {{a, b}, {b, a}};
-    for (int i = 0; keys != NULL && i < 2; i++) {
-        PyObject *key = NULL, *value = NULL; /* borrowed */
-        Py_ssize_t pos = 0;
-        while (keys != NULL && PyDict_Next(pairs[i][0], &pos, &key, &value)) {
-            PyObject *other = PyDict_GetItemWithError(pairs[i][1], key); /* borrowed */
-            /* a key of both is found in the first round already */
-            if (other != value && (i == 0 || other == NULL) && PyList_Append(keys, key) < 0) {
-                Py_CLEAR(keys);
-            }
-            PyErr_Clear();
-        }
-    }
-    return keys;
 }
 
 PyObject *

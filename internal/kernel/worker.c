@@ -182,7 +182,7 @@ pyexec_become_worker(pyexec_kernel *k, pyexec_shared *memory)
         _exit(PYEXEC_LOST);
     }
     pyexec_watch_accept(k);
-    pyexec_gc_mark(k);
+    pyexec_gc_keep(k);
 }
 
 #endif /* __linux__ */
