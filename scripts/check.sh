@@ -40,7 +40,7 @@ without_cgo() {
 # As cgo compiles them, with warnings that the compiler only has when it optimises, and as errors.
 c_files() {
     rc=0
-    for f in internal/kernel/*.c; do
+    for f in internal/kernel/*.c internal/bench/*.c; do
         # shellcheck disable=SC2046 # flags are a list of words
         $(go env CC) -std=c11 -D_GNU_SOURCE -O2 -fno-strict-aliasing -Wall -Wextra -Werror -c -o /dev/null \
             $(pkg-config --cflags python3-embed) "$f" || rc=1

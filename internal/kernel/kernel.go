@@ -238,16 +238,6 @@ func (k *Kernel) BenchEval(code string, n int) (int64, error) {
 	return ns, nil
 }
 
-// BenchPingPong sends request bytes to another process, and gets reply bytes back, n times, in C, and returns how long
-// that took: the limit of what a worker process can be.
-func BenchPingPong(request, reply, n int) (time.Duration, error) {
-	ns := int64(C.pyexec_bench_ping_pong(C.size_t(request), C.size_t(reply), C.int64_t(n)))
-	if ns < 0 {
-		return 0, errors.New("the bench's processes could not talk")
-	}
-	return time.Duration(ns), nil
-}
-
 // AwaitMail waits, without sleeping, and for at most so long, until a worker process has changed a word of shared memory
 // that says that somebody looks there: see mail.c.
 func AwaitMail(word *uint32, most time.Duration) {

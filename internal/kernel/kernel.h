@@ -179,7 +179,6 @@ const char *pyexec_built_version(void); /* of the headers that the kernel was bu
 int pyexec_is_confined(pyexec_kernel *k, const char *code, size_t len); /* for tests; -1: it does not compile */
 void pyexec_check_confined(pyexec_kernel *k, bool check);               /* look for changes all the same, and taint */
 int64_t pyexec_bench_eval(pyexec_kernel *k, const char *code, int64_t n); /* ns of n bare PyEval_EvalCode, or -1 */
-int64_t pyexec_bench_ping_pong(size_t request, size_t reply, int64_t n); /* the same of n messages to a process and back */
 
 /* ---------------------------------------------------------------- among the kernel's files; GIL held -------------- */
 #ifdef PYEXEC_COMPAT_H

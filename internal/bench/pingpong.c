@@ -1,8 +1,5 @@
-/* pingpong.c: the limit of what a worker process can be: a few bytes to another process over a socket, and a few back. For
- * bench_process_test.go. */
-#include "compat.h"
-
-#include "kernel.h"
+/* pingpong.c: the limit of what a worker process can be: a few bytes to another process over a socket, and a few back. */
+#include "bench.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -22,7 +19,7 @@ echo(int fd, size_t request, size_t reply)
 }
 
 int64_t
-pyexec_bench_ping_pong(size_t request, size_t reply, int64_t n)
+bench_ping_pong(size_t request, size_t reply, int64_t n)
 {
     char buf[MOST] = {0};
     int pair[2] = {-1, -1};
