@@ -246,6 +246,26 @@ func TestOtherInstallationAfterNative(t *testing.T) {
 	assert.Equal(t, dir, run(t, ex, "import sys; p = sys.path[0]").Vars()["p"])
 }
 
+// A module that cannot be preloaded, after one that an interpreter cannot be finalised with, costs nobody the process.
+func TestPreloadFailsAfterNative(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	for range 3 {
+		_, err := pyexec.New(at(pyexec.Config{Preload: []string{"numpy", "no_such_module"}}))
+		var start *pyexec.StartError
+		require.ErrorAs(t, err, &start)
+		assert.Contains(t, start.Reason, "No module named 'no_such_module'")
+	}
+	ex := openAt(t, at(pyexec.Config{Preload: []string{"numpy"}}))
+	for range 3 {
+		res := run(t, ex, "import numpy\nx = int(numpy.arange(4).sum())\nnumpy.planted = 1")
+		assert.EqualValues(t, 6, res.Vars()["x"])
+		assert.Len(t, res.Changes, 1)
+		require.NoError(t, ex.Recycle(ctx))
+	}
+}
+
 func TestVersion(t *testing.T) {
 	for _, c := range []struct{ built, found, version, message string }{
 		{built: "3.11.2", found: "3.11.2 (main, Apr 28 2025, 14:11:48) [GCC 12.2.0]"},

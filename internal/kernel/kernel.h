@@ -892,6 +892,7 @@ struct pyexec_kernel {
     bool gc_mixed;     /* gc.freeze or gc.unfreeze was called since the kernel froze what there was */
     bool gc_unsettled; /* what survived the call is not frozen yet */
     bool started;    /* the baseline is taken: what happens now is a snippet's doing */
+    bool unloaded;   /* a module of config.preload could not be imported */
     uint64_t natives; /* C modules loaded so far that cannot be loaded again */
     char pinned[64]; /* the C module, if any, that forbids to finalise */
 

@@ -111,9 +111,11 @@ prepare(pyexec_kernel *k, pyexec_failure *f)
     }
     pyexec_memory_init(k);
     if (pyexec_touch_init(k) < 0 || pyexec_guard_init(k) < 0 || pyexec_search_path(k, f) < 0 ||
-        pyexec_stop_init(k) < 0 || pyexec_output_install(k) < 0 || pyexec_stream_install(k) < 0 || pyexec_host_install(k) < 0 || pyexec_confine_init(k) < 0 || preload(k, f) < 0) {
+        pyexec_stop_init(k) < 0 || pyexec_output_install(k) < 0 || pyexec_stream_install(k) < 0 ||
+        pyexec_host_install(k) < 0 || pyexec_confine_init(k) < 0) {
         return -1;
     }
+    k->unloaded = preload(k, f) < 0;
     pyexec_known_renew(k);
     if (pyexec_gc_init(k) < 0 || pyexec_reset_init(k) < 0) {
         return -1;
@@ -190,7 +192,8 @@ tidy(pyexec_kernel *k)
     pyexec_gc_collect(k);
 }
 
-/* GIL not held before; not held after */
+/* -1 if it failed. If k->interp is set then, it is only that a module could not be preloaded, after others that forbid to
+ * finalise: the interpreter is good for another try. GIL not held before; not held after. */
 static int
 start_interpreter(pyexec_kernel *k, pyexec_failure *f)
 {
@@ -203,7 +206,7 @@ start_interpreter(pyexec_kernel *k, pyexec_failure *f)
         return -1;
     }
     k->interp = PyInterpreterState_Get();
-    if (!pyexec_attach_adopt(k) || prepare(k, f) < 0) {
+    if (!pyexec_attach_adopt(k) || prepare(k, f) < 0 || (k->unloaded && may_finalize(k))) {
         if (PyErr_Occurred()) {
             pyexec_fail_exception(f, "preparing the interpreter");
         }
@@ -212,7 +215,7 @@ start_interpreter(pyexec_kernel *k, pyexec_failure *f)
     }
     k->started = true;
     pyexec_detach(k);
-    return 0;
+    return k->unloaded ? -1 : 0;
 }
 
 static void
@@ -350,7 +353,10 @@ do_start(void *arg)
     }
     op->k = k;
     op->result = start_interpreter(k, op->failure);
-    if (op->result < 0) {
+    if (op->result < 0 && k->interp != NULL) {
+        dormant = k;
+    }
+    else if (op->result < 0) {
         free_kernel(k);
     }
 }
@@ -372,11 +378,12 @@ do_recycle(void *arg)
         return;
     }
     k->taint[0] = '\0';
-    if (!may_finalize(k)) {
+    k->unloaded = k->unloaded && preload(k, op->failure) < 0;
+    if (k->unloaded || !may_finalize(k)) {
         purge(k);
         pyexec_stop_end(k);
         pyexec_detach(k);
-        op->result = PYEXEC_PURGED;
+        op->result = k->unloaded ? 0 : PYEXEC_PURGED;
         return;
     }
     tidy(k);
