@@ -1,5 +1,6 @@
 // Package kernel is CPython embedded: the C files of this folder behind a few Go calls. It is the only package of the
-// module that imports "C". A Kernel runs one call at a time; whoever owns it sees to that.
+// module that imports "C", but for package bench, which only tests use. A Kernel runs one call at a time; whoever owns it
+// sees to that.
 package kernel
 
 /*
