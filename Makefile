@@ -8,7 +8,10 @@ TIMEOUT ?= 20m
 # What else to pass to go test: make test TESTFLAGS='-run Reset -v'
 TESTFLAGS ?=
 
-.PHONY: help run test check sanitize bench soak deps
+# Which Pythons make matrix tests: versions that a suite of Debian has, and folders that one is installed in.
+PYTHONS ?= 3.11 3.13 3.14 3.15
+
+.PHONY: help run test check matrix sanitize bench soak deps
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 14
@@ -23,6 +26,9 @@ test: ## run the tests
 check: ## what must pass before a change goes in: format, vet, staticcheck, C warnings, race, cgocheck, tidy
 	@scripts/deps.sh check
 	@TIMEOUT=$(TIMEOUT) scripts/check.sh
+
+matrix: ## test every version of Python, each in the Debian that has it (as root; PYTHONS='3.13 /opt/python3.12')
+	@TIMEOUT=$(TIMEOUT) TESTFLAGS="$(TESTFLAGS)" scripts/matrix.sh $(PYTHONS)
 
 sanitize: ## run the tests with the kernel built with the address and undefined-behaviour sanitizers
 	@scripts/deps.sh check
