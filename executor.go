@@ -157,6 +157,8 @@ type Snippet struct {
 	// flush, after some kilobytes, and when the snippet ends. Config.MaxOutput does not bound them. No two writes to them
 	// happen at the same time. A Writer that fails gives a *StreamError. Nil: the output is in the Result.
 	Stdout, Stderr io.Writer
+
+	native *native // what to run instead of Code
 }
 
 // ErrInUse is returned by New while another in-process Executor of the process is open: CPython has one main interpreter
@@ -421,6 +423,9 @@ func (e *Executor) run(ctx context.Context, s *Snippet, hash uint64, compileOnly
 	}
 	if h != nil {
 		h.fill(&w.call)
+	}
+	if s.native != nil {
+		w.call.Native = s.native.run
 	}
 	switch {
 	case w.process != nil:

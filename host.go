@@ -23,6 +23,7 @@ type host struct {
 	in        input
 	out       [2]output       // standard output and standard errors
 	own       guard           // for what the snippet's own thread asks
+	native    bool            // a Go function is the snippet: it may lock its goroutine to its thread, which own must not see
 	ctx       context.Context // the caller's
 
 	mu     sync.Mutex      // guards what follows
@@ -52,7 +53,7 @@ func (e *Executor) newHost(ctx context.Context, s *Snippet) (*host, error) {
 			return nil, err
 		}
 	}
-	h := &host{executor: e, functions: functions, ctx: ctx}
+	h := &host{executor: e, functions: functions, ctx: ctx, native: s.native != nil}
 	h.in = input{reader: s.Stdin, left: e.config.MaxInput}
 	h.out = [2]output{{name: "Stdout", writer: s.Stdout}, {name: "Stderr", writer: s.Stderr}}
 	h.turn.L = &h.mu
@@ -150,7 +151,7 @@ func (h *host) answer(r engine.Request) engine.Answer {
 		return engine.Answer{}
 	}
 	g := &h.own
-	if !r.Own {
+	if !r.Own || h.native {
 		g = &guard{}
 		defer g.end()
 	}

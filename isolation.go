@@ -35,8 +35,15 @@ func (i Isolation) String() string {
 	return "Isolation(" + strconv.Itoa(int(i)) + ")"
 }
 
-// ErrUnsupported is returned by New for an Isolation that this operating system does not have.
+// ErrUnsupported is returned by New for an Isolation that this operating system does not have, and for what cannot be done
+// at the Isolation of an Executor.
 var ErrUnsupported = process.ErrUnsupported
+
+// unsupported is an ErrUnsupported that says what.
+type unsupported string
+
+func (e unsupported) Error() string { return "pyexec: " + string(e) }
+func (e unsupported) Unwrap() error { return ErrUnsupported }
 
 // A StartError is returned by New, with the reason, if the interpreter or worker processes could not be started: a module
 // of Config.Preload that cannot be imported, no memory, no processes, another interpreter in this process.

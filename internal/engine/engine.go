@@ -5,6 +5,7 @@ package engine
 import (
 	"errors"
 	"time"
+	"unsafe"
 )
 
 // A Worker is one interpreter. Its methods are called by one goroutine at a time.
@@ -67,6 +68,9 @@ type Call struct {
 	Reset       bool
 	Split       bool
 	CompileOnly bool
+	// Native is what to run instead of Code: a function that uses Python's C API. It is given the namespace, a PyObject *,
+	// and may end its goroutine, but not panic. Only the worker in this process can.
+	Native func(globals unsafe.Pointer)
 }
 
 // Status says which kind of end a call came to.

@@ -191,6 +191,17 @@ pyexec_attach(pyexec_kernel *k) /* GIL not held; held after */
     return true;
 }
 
+/* Code of the host's has used the C API, and may have given up the GIL without taking it back. */
+bool
+pyexec_attach_again(void)
+{
+    bool held = pyexec_current_thread_state() == mine->state;
+    if (!held) {
+        PyEval_RestoreThread(mine->state);
+    }
+    return held;
+}
+
 void
 pyexec_detach(pyexec_kernel *k)
 {

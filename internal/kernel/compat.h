@@ -233,6 +233,17 @@ pyexec_delete_thread_state(PyThreadState *state)
     PyThreadState_Delete(state);
 }
 
+/* ---- the state that is current; it need not be this thread's before 3.12 ---- */
+static inline PyThreadState * /* NULL: the GIL is not held; before 3.12, by nobody */
+pyexec_current_thread_state(void)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    return PyThreadState_GetUnchecked();
+#else
+    return _PyThreadState_UncheckedGet();
+#endif
+}
+
 /* ---- trace functions of all threads: true if there were any ---- */
 static inline bool
 pyexec_forget_all_tracers(PyInterpreterState *interp)

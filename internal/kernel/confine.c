@@ -445,3 +445,33 @@ pyexec_confine_end(pyexec_kernel *k)
     pyexec_reset_before(k); /* late, but all that can have changed there is the host's doing */
     return false;
 }
+
+int
+pyexec_is_confined(pyexec_kernel *k, const char *source, size_t len)
+{
+    int result = -1;
+    if (k->interp == NULL || !pyexec_attach(k)) {
+        return -1;
+    }
+    pyexec_call_clear(k);
+    k->gc_enabled = PyGC_Disable();
+    pyexec_code *code = pyexec_code_get(k, 0, "", 0, source, len); /* borrowed */
+    if (code != NULL) {
+        pyexec_confine_begin(k, code);
+        result = k->confine.skip;
+        k->confine.skip = false;
+    }
+    PyErr_Clear();
+    pyexec_reset_after(k); /* compiling can import */
+    if (k->gc_enabled) {
+        PyGC_Enable();
+    }
+    pyexec_detach(k);
+    return result;
+}
+
+void
+pyexec_check_confined(pyexec_kernel *k, bool check)
+{
+    k->confine.check = check;
+}

@@ -102,11 +102,16 @@ func (k *Kernel) Run(c *engine.Call, r *engine.Reply) error {
 		host = register(c.Host)
 		flags |= C.uint32_t(c.Streams) * C.PYEXEC_HOST_STDIN
 	}
-	functions, functionsLen := bytesOf(c.Functions)
-	vars, varsLen := bytesOf(c.Vars)
-	want, wantLen := bytesOf(c.Want)
-	p := C.pyexec_run(k.c, C.uint64_t(c.ID), C.int64_t(c.Since), flags, C.uint64_t(c.Hash), stringOf(c.Name), C.size_t(len(c.Name)),
-		stringOf(c.Code), C.size_t(len(c.Code)), vars, varsLen, want, wantLen, C.uint64_t(host), functions, functionsLen)
+	var p *C.pyexec_reply
+	if c.Native == nil {
+		vars, varsLen := bytesOf(c.Vars)
+		want, wantLen := bytesOf(c.Want)
+		functions, functionsLen := bytesOf(c.Functions)
+		p = C.pyexec_run(k.c, C.uint64_t(c.ID), C.int64_t(c.Since), flags, C.uint64_t(c.Hash), stringOf(c.Name), C.size_t(len(c.Name)),
+			stringOf(c.Code), C.size_t(len(c.Code)), vars, varsLen, want, wantLen, C.uint64_t(host), functions, functionsLen)
+	} else {
+		p = k.native(c, flags, C.uint64_t(host))
+	}
 	runtime.KeepAlive(c)
 	if host != 0 {
 		unregister(host)

@@ -166,6 +166,12 @@ void pyexec_stop(pyexec_kernel *k, uint64_t id);
 const pyexec_reply *pyexec_run(pyexec_kernel *k, uint64_t id, int64_t since, uint32_t flags, uint64_t hash, const char *name, size_t name_len,
                                const char *code_text, size_t code_len, const char *vars, size_t vars_len, const char *want,
                                size_t want_len, uint64_t host, const char *functions, size_t functions_len);
+/* A call whose code is the caller's own. begin returns the namespace, borrowed, to use with the GIL held, and end, on the same
+ * thread, what came of it: the exception that is set then, or none. It must be called also if begin returned NULL. */
+void *pyexec_native_begin(pyexec_kernel *k, uint64_t id, int64_t since, uint32_t flags, const char *name, size_t name_len,
+                          uint64_t host, const char *functions, size_t functions_len);
+const pyexec_reply *pyexec_native_end(pyexec_kernel *k);
+int pyexec_owns_python(void); /* an interpreter of pyexec's is there, or comes back; for cpy3/compat/Python.h */
 /* From any thread, and at any time; does not wait. Id 0 is a recycle or stop that runs. False: it does not run. It may have
  * to be asked again and again: what is raised can be caught. */
 bool pyexec_interrupt(pyexec_kernel *k, uint64_t id, int stage);
@@ -264,6 +270,7 @@ void pyexec_saw_import(pyexec_kernel *k, PyObject *args); /* an audit event "imp
 /* attach.c: the only file that takes or gives up the GIL. */
 bool pyexec_attach(pyexec_kernel *k);
 bool pyexec_attach_adopt(pyexec_kernel *k);
+bool pyexec_attach_again(void); /* on a thread that is attached; true: it still was */
 void pyexec_detach(pyexec_kernel *k);
 void pyexec_attach_init(void);
 bool pyexec_on_call_thread(void); /* and not on one that a snippet started */
@@ -282,6 +289,7 @@ bool pyexec_main_thread_known(void);
 void pyexec_find_freed_ints(void); /* on the thread that has just initialised the interpreter */
 void pyexec_keep_no_ints(void);    /* GIL not held: another thread counts */
 void pyexec_keep_ints(void);
+void pyexec_survive_exit(pyexec_kernel *k, bool survive); /* PyErr_Print ends the process for no SystemExit */
 
 /* limit.c: stopping a call. */
 typedef struct {
@@ -357,6 +365,33 @@ int pyexec_codes_init(pyexec_kernel *k);
 void pyexec_codes_clear(pyexec_kernel *k, bool release); /* release: the code objects' interpreter still lives */
 pyexec_code *pyexec_code_get(pyexec_kernel *k, uint64_t hash, const char *name, size_t name_len, const char *code,
                              size_t code_len); /* borrowed, or NULL with an exception set */
+
+/* run.c: the parts of a call, of which native.c makes calls of another kind. */
+typedef struct {
+    PyObject *globals, *locals, *value; /* owned; value is that of the code, NULL if it raised */
+    PyObject *main_dict;                /* owned: that of the module __main__ meanwhile */
+} pyexec_namespace;
+
+/* Where the sections of k->buf begin and end; pointers are made of them when it no longer moves. */
+typedef struct {
+    size_t vars_end, value_end, error_end;
+} pyexec_sections;
+
+void pyexec_call_clear(pyexec_kernel *k);
+bool pyexec_call_begin(pyexec_kernel *k, uint64_t id, int64_t since, uint32_t flags, const char *name, size_t name_len,
+                       uint64_t host);
+int pyexec_namespace_open(pyexec_kernel *k, pyexec_namespace *ns, uint32_t flags, const char *functions,
+                          size_t functions_len);
+int32_t pyexec_put_outcome(pyexec_kernel *k, const pyexec_namespace *ns, const pyexec_code *code, const char *want,
+                           size_t want_len, pyexec_sections *at);
+void pyexec_namespace_close(pyexec_kernel *k, pyexec_namespace *ns);
+const pyexec_reply *pyexec_call_end(pyexec_kernel *k, bool look, bool reset, const pyexec_sections *at);
+
+/* native.c: one that is under way */
+typedef struct {
+    pyexec_namespace ns;
+    bool attached, opened, reset;
+} pyexec_native;
 
 /* compute.c */
 bool pyexec_computes(const pyexec_code *c);
@@ -937,6 +972,7 @@ struct pyexec_kernel {
     /* of the call that runs */
     pyexec_stopping stop;
     const pyexec_code *running;
+    pyexec_native native;
     /* What it was given is of the types that decode.c makes of Go's plain data. To be set to false where an input is
      * made that confined code could do more with: an object of a class made in Python, or a function of the host's. */
     bool inputs_plain;

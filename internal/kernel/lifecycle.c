@@ -12,6 +12,7 @@
 #include <string.h>
 
 static _Atomic uint64_t generations = 0;
+static _Atomic bool owned = false;
 static pyexec_kernel *dormant = NULL; /* stopped, but not safe to finalise: the next start takes it over */
 
 /* ---- initialise ---- */
@@ -202,6 +203,7 @@ start_interpreter(pyexec_kernel *k, pyexec_failure *f)
     k->pinned[0] = '\0';
     k->started = false;
     pyexec_guard_threads(false);
+    owned = true;
     if (pyexec_initialize(k, f) < 0) {
         return -1;
     }
@@ -357,6 +359,7 @@ do_start(void *arg)
         dormant = k;
     }
     else if (op->result < 0) {
+        owned = false;
         free_kernel(k);
     }
 }
@@ -410,6 +413,7 @@ do_stop(void *arg)
         tidy(k);
         finalize(k);
     }
+    owned = false;
     free_kernel(k);
 }
 
@@ -440,3 +444,10 @@ pyexec_stop(pyexec_kernel *k, uint64_t id)
     operation op = {.k = k, .id = id};
     pyexec_on_lifecycle_thread(do_stop, &op);
 }
+
+int
+pyexec_owns_python(void)
+{
+    return owned;
+}
+

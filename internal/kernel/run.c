@@ -4,18 +4,12 @@
 #include "kernel.h"
 
 #include <string.h>
-#include <time.h>
 
 typedef struct {
     uint32_t flags;
     const char *name, *code, *vars, *want, *functions;
     size_t name_len, code_len, vars_len, want_len, functions_len;
 } call;
-
-/* Where the sections of k->buf begin and end; pointers are made of them when it no longer moves. */
-typedef struct {
-    size_t vars_end, value_end, error_end;
-} sections;
 
 static void __attribute__((noinline))
 skip(pyexec_kernel *k, PyObject *name, PyTypeObject *type, const char *reason)
@@ -187,31 +181,88 @@ put_compile_error(pyexec_kernel *k, const call *c)
     return status;
 }
 
+/* A namespace for a call, with the functions of its host; meanwhile the module __main__ is the snippet's. -1: no memory. */
+int
+pyexec_namespace_open(pyexec_kernel *k, pyexec_namespace *ns, uint32_t flags, const char *functions, size_t functions_len)
+{
+    ns->globals = PyDict_Copy(k->namespace);                                               /* new */
+    ns->locals = (flags & PYEXEC_SPLIT) != 0 ? PyDict_New() : Py_XNewRef(ns->globals); /* new */
+    if (ns->globals == NULL || ns->locals == NULL) {
+        goto failed;
+    }
+    ns->main_dict = *k->main_slot; /* owned, put back by pyexec_namespace_close */
+    *k->main_slot = Py_NewRef(ns->globals);
+    if (functions_len != 0 && pyexec_host_functions(k, ns->globals, functions, functions_len) < 0) {
+        goto failed;
+    }
+    return 0;
+
+failed:
+    PyErr_Clear();
+    return -1;
+}
+
+/* Write what came of the code: variables, value and exception. ns->value NULL: the exception that is set. */
+int32_t
+pyexec_put_outcome(pyexec_kernel *k, const pyexec_namespace *ns, const pyexec_code *code, const char *want, size_t want_len,
+                   pyexec_sections *at)
+{
+    int32_t status = PYEXEC_OK;
+    PyObject *value = ns->value; /* borrowed */
+    bool raised = value == NULL;
+    PyObject *exc = raised ? pyexec_take_exception() : NULL; /* new; out of the way of what follows */
+    k->gc_enabled = PyGC_Disable();
+    if (want_len != 0) {
+        put_wanted(k, ns->locals, want, want_len);
+    }
+    else {
+        put_all(k, ns->locals);
+    }
+    at->vars_end = k->buf.len;
+    if (value != NULL && value != Py_None) {
+        put_value(k, NULL, value);
+    }
+    at->value_end = k->buf.len;
+    if (raised) {
+        pyexec_restore_exception(exc); /* stolen */
+        status = put_exception(k, code->name, code->code);
+    }
+    return status;
+}
+
+void
+pyexec_namespace_close(pyexec_kernel *k, pyexec_namespace *ns)
+{
+    if (ns->main_dict != NULL) {
+        PyObject *mine = *k->main_slot;
+        *k->main_slot = ns->main_dict;
+        Py_XDECREF(mine);
+    }
+    Py_XDECREF(ns->value);
+    if (ns->locals != ns->globals || ns->globals == NULL) {
+        Py_XDECREF(ns->locals);
+    }
+    else {
+        Py_DECREF(ns->locals);
+    }
+    if (ns->globals != NULL) {
+        release_namespace(ns->globals); /* stolen */
+    }
+}
+
 static int32_t
-run(pyexec_kernel *k, const call *c, const pyexec_code *code, sections *at)
+run(pyexec_kernel *k, const call *c, const pyexec_code *code, pyexec_sections *at)
 {
     int32_t status = PYEXEC_NO_MEMORY;
-    PyObject *globals = NULL, *locals = NULL, *value = NULL;
-    PyObject **main_slot = k->main_slot;
-    PyObject *main_dict = NULL;
+    pyexec_namespace ns = {NULL};
 
     if (!code->computes || c->functions_len != 0) {
         pyexec_gc_mark(k);
     }
-    globals = PyDict_Copy(k->namespace);                                                   /* new */
-    locals = (c->flags & PYEXEC_SPLIT) != 0 ? PyDict_New() : Py_XNewRef(globals); /* new */
-    if (globals == NULL || locals == NULL) {
-        PyErr_Clear();
+    if (pyexec_namespace_open(k, &ns, c->flags, c->functions, c->functions_len) < 0) {
         goto done;
     }
-    main_dict = *main_slot; /* owned, put back below: meanwhile the module __main__ is the snippet's */
-    *main_slot = Py_NewRef(globals);
-
-    if (c->functions_len != 0 && pyexec_host_functions(k, globals, c->functions, c->functions_len) < 0) {
-        PyErr_Clear();
-        goto done;
-    }
-    if (c->vars_len != 0 && pyexec_decode_vars(k, locals, c->vars, c->vars_len) < 0) {
+    if (c->vars_len != 0 && pyexec_decode_vars(k, ns.locals, c->vars, c->vars_len) < 0) {
         status = PYEXEC_BAD_INPUT;
         goto done;
     }
@@ -228,45 +279,12 @@ run(pyexec_kernel *k, const call *c, const pyexec_code *code, sections *at)
         PyGC_Enable();
     }
     k->evaluating = true;
-    value = evaluate(code, globals, locals);
+    ns.value = evaluate(code, ns.globals, ns.locals);
     k->evaluating = false;
-
-    bool raised = value == NULL;
-    PyObject *exc = raised ? pyexec_take_exception() : NULL; /* new; out of the way of what follows */
-    k->gc_enabled = PyGC_Disable();
-    if (c->want_len != 0) {
-        put_wanted(k, locals, c->want, c->want_len);
-    }
-    else {
-        put_all(k, locals);
-    }
-    at->vars_end = k->buf.len;
-    if (value != NULL && value != Py_None) {
-        put_value(k, NULL, value);
-    }
-    at->value_end = k->buf.len;
-    status = PYEXEC_OK;
-    if (raised) {
-        pyexec_restore_exception(exc); /* stolen */
-        status = put_exception(k, code->name, code->code);
-    }
+    status = pyexec_put_outcome(k, &ns, code, c->want, c->want_len, at);
 
 done:
-    if (main_dict != NULL) {
-        PyObject *mine = *main_slot;
-        *main_slot = main_dict;
-        Py_XDECREF(mine);
-    }
-    Py_XDECREF(value);
-    if (locals != globals || globals == NULL) {
-        Py_XDECREF(locals);
-    }
-    else {
-        Py_DECREF(locals);
-    }
-    if (globals != NULL) {
-        release_namespace(globals); /* stolen */
-    }
+    pyexec_namespace_close(k, &ns);
     if ((c->flags & PYEXEC_HOST_STDIN) != 0 && pyexec_stream_input(k, false) < 0) {
         PyErr_Clear();
     }
@@ -280,7 +298,7 @@ section(const pyexec_buf *b, size_t from, size_t to)
 }
 
 static void
-finish(pyexec_kernel *k, const sections *at)
+finish(pyexec_kernel *k, const pyexec_sections *at)
 {
     pyexec_reply *r = &k->reply;
     if (k->buf.failed || k->skipped.failed || k->changes.failed || k->out.buf.failed || k->err.buf.failed) {
@@ -305,8 +323,8 @@ finish(pyexec_kernel *k, const sections *at)
                 (r->taint.n != 0 ? PYEXEC_TAINTED : 0);
 }
 
-static void
-begin(pyexec_kernel *k)
+void
+pyexec_call_clear(pyexec_kernel *k)
 {
     pyexec_buf_clear(&k->buf);
     pyexec_buf_clear(&k->skipped);
@@ -353,26 +371,23 @@ close_host(pyexec_kernel *k)
     pyexec_host_end(k);
 }
 
-const pyexec_reply *
-pyexec_run(pyexec_kernel *k, uint64_t id, int64_t since, uint32_t flags, uint64_t hash, const char *name,
-           size_t name_len, const char *code_text, size_t code_len, const char *vars, size_t vars_len, const char *want,
-           size_t want_len, uint64_t host, const char *functions, size_t functions_len)
+/* From here on k is this call's. False: there is no interpreter, or no memory, as the reply says; and no call to end. */
+bool
+pyexec_call_begin(pyexec_kernel *k, uint64_t id, int64_t since, uint32_t flags, const char *name, size_t name_len,
+                  uint64_t host)
 {
-    call c = {flags, name, code_text, vars, want, functions, name_len, code_len, vars_len, want_len, functions_len};
-    sections at = {0};
-    bool limited = k->config.memory_limit != 0;
     if (k->interp == NULL) {
         k->reply = (pyexec_reply){.status = PYEXEC_NOT_RUNNING};
-        return &k->reply;
+        return false;
     }
     pyexec_stop_begin(k, id, since, name, name_len);
     if (!pyexec_attach(k)) {
         pyexec_stop_end(k);
         k->reply = (pyexec_reply){.status = PYEXEC_NO_MEMORY};
-        return &k->reply;
+        return false;
     }
-    begin(k);
-    if (limited) {
+    pyexec_call_clear(k);
+    if (k->config.memory_limit != 0) {
         pyexec_memory_begin(k);
     }
     if (__builtin_expect(host != 0, 0)) {
@@ -380,6 +395,53 @@ pyexec_run(pyexec_kernel *k, uint64_t id, int64_t since, uint32_t flags, uint64_
     }
     /* Or any allocation of the kernel's could collect, and run gc.callbacks and finalizers under its hands. */
     k->gc_enabled = PyGC_Disable();
+    return true;
+}
+
+/* Put everything back, and finish the reply. look: something may have been left behind. */
+const pyexec_reply *
+pyexec_call_end(pyexec_kernel *k, bool look, bool reset, const pyexec_sections *at)
+{
+    bool host = k->host.serial != 0;
+    if (look) {
+        pyexec_gc_sweep(k);
+    }
+    if (__builtin_expect(host, 0)) {
+        flush_streams(k); /* now, when other threads may still run meanwhile */
+    }
+    if (reset && !pyexec_confine_end(k)) {
+        pyexec_reset_after(k);
+    }
+    pyexec_gc_settle(k);
+    if (__builtin_expect(host, 0)) {
+        close_host(k);
+    }
+    if (k->given_up != 0) { /* a thread that would not end may hold the GIL for ever */
+        k->reply.brief = PYEXEC_NOT_BRIEF;
+    }
+    k->running = NULL;
+    k->out.open = k->err.open = false;
+    pyexec_stop_end(k);
+    k->reply.flags |= (k->stop.raised ? PYEXEC_STOPPED : 0) |
+                      (k->config.memory_limit != 0 && pyexec_memory_end() ? PYEXEC_MEMORY : 0);
+    finish(k, at);
+    if (k->gc_enabled) {
+        PyGC_Enable();
+    }
+    pyexec_detach(k);
+    return &k->reply;
+}
+
+const pyexec_reply *
+pyexec_run(pyexec_kernel *k, uint64_t id, int64_t since, uint32_t flags, uint64_t hash, const char *name,
+           size_t name_len, const char *code_text, size_t code_len, const char *vars, size_t vars_len, const char *want,
+           size_t want_len, uint64_t host, const char *functions, size_t functions_len)
+{
+    call c = {flags, name, code_text, vars, want, functions, name_len, code_len, vars_len, want_len, functions_len};
+    pyexec_sections at = {0};
+    if (!pyexec_call_begin(k, id, since, flags, name, name_len, host)) {
+        return &k->reply;
+    }
     /* Code that only computes cannot see or change what the reset is about, but what it has of the host may. */
     pyexec_code *code = pyexec_code_get(k, hash, name, name_len, code_text, code_len); /* borrowed */
     bool look = code == NULL || !code->computes || functions_len != 0 || (k->reply.flags & PYEXEC_COMPILED) != 0;
@@ -408,95 +470,6 @@ pyexec_run(pyexec_kernel *k, uint64_t id, int64_t since, uint32_t flags, uint64_
         look = true;
         reset = (flags & PYEXEC_RESET) != 0;
     }
-    if (look) {
-        pyexec_gc_sweep(k);
-    }
-    if (__builtin_expect(host != 0, 0)) {
-        flush_streams(k); /* now, when other threads may still run meanwhile */
-    }
-    if (reset && !pyexec_confine_end(k)) {
-        pyexec_reset_after(k);
-    }
-    pyexec_gc_settle(k);
-    if (__builtin_expect(host != 0, 0)) {
-        close_host(k);
-    }
-    /* a thread that would not end may hold the GIL for ever */
-    k->reply.brief = code != NULL && k->given_up == 0 ? code->brief : PYEXEC_NOT_BRIEF;
-    k->running = NULL;
-    k->out.open = k->err.open = false;
-    pyexec_stop_end(k);
-    k->reply.flags |= (k->stop.raised ? PYEXEC_STOPPED : 0) | (limited && pyexec_memory_end() ? PYEXEC_MEMORY : 0);
-    finish(k, &at);
-    if (k->gc_enabled) {
-        PyGC_Enable();
-    }
-    pyexec_detach(k);
-    return &k->reply;
-}
-
-int
-pyexec_is_confined(pyexec_kernel *k, const char *source, size_t len)
-{
-    int result = -1;
-    if (k->interp == NULL || !pyexec_attach(k)) {
-        return -1;
-    }
-    begin(k);
-    k->gc_enabled = PyGC_Disable();
-    pyexec_code *code = pyexec_code_get(k, 0, "", 0, source, len); /* borrowed */
-    if (code != NULL) {
-        pyexec_confine_begin(k, code);
-        result = k->confine.skip;
-        k->confine.skip = false;
-    }
-    PyErr_Clear();
-    pyexec_reset_after(k); /* compiling can import */
-    if (k->gc_enabled) {
-        PyGC_Enable();
-    }
-    pyexec_detach(k);
-    return result;
-}
-
-void
-pyexec_check_confined(pyexec_kernel *k, bool check)
-{
-    k->confine.check = check;
-}
-
-/* The limit of what any embedder can do: compiled code, a fresh dict, nothing else. For bench_test.go. */
-int64_t
-pyexec_bench_eval(pyexec_kernel *k, const char *source, int64_t n)
-{
-    int64_t ns = -1;
-    struct timespec from, to;
-    if (k->interp == NULL || !pyexec_attach(k)) {
-        return -1;
-    }
-    PyObject *code = Py_CompileString(source, "<bench>", Py_file_input); /* new */
-    if (code == NULL) {
-        goto done;
-    }
-    clock_gettime(CLOCK_MONOTONIC, &from);
-    for (int64_t i = 0; i < n; i++) {
-        PyObject *globals = PyDict_New(); /* new */
-        if (globals == NULL) {
-            goto done;
-        }
-        PyObject *r = PyEval_EvalCode(code, globals, globals); /* new */
-        Py_XDECREF(r);
-        Py_DECREF(globals);
-        if (r == NULL) {
-            goto done;
-        }
-    }
-    clock_gettime(CLOCK_MONOTONIC, &to);
-    ns = (int64_t)(to.tv_sec - from.tv_sec) * 1000000000 + (to.tv_nsec - from.tv_nsec);
-
-done:
-    PyErr_Clear();
-    Py_XDECREF(code);
-    pyexec_detach(k);
-    return ns;
+    k->reply.brief = code != NULL ? code->brief : PYEXEC_NOT_BRIEF;
+    return pyexec_call_end(k, look, reset, &at);
 }

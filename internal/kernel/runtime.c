@@ -1,13 +1,11 @@
 /* runtime.c: the one file that reads CPython's own structures by its internal headers, for few fields: which thread is the
- * main one, where signals are looked for (limit.c), since that is to be the thread that runs a call; and how many freed
- * ints are kept (memory.c). */
+ * main one, where signals are looked for (limit.c), since that is to be the thread that runs a call; how many freed ints
+ * are kept (memory.c); and the option -i. */
 #define Py_BUILD_CORE 1
 #include "compat.h"
 
-#include "internal/pycore_runtime.h"
-#ifdef PYEXEC_FREED_INTS
 #include "internal/pycore_interp.h"
-#endif
+#include "internal/pycore_runtime.h"
 
 #include "kernel.h"
 
@@ -98,3 +96,10 @@ pyexec_keep_ints(void)
 {
 }
 #endif
+
+/* With the option -i, PyErr_Print and what calls it print a SystemExit as any exception, and do not end the process. */
+void
+pyexec_survive_exit(pyexec_kernel *k, bool survive)
+{
+    k->interp->config.inspect = survive;
+}
