@@ -11,10 +11,10 @@ TESTFLAGS ?=
 # Which Pythons make matrix tests: versions that a suite of Debian has, and folders that one is installed in.
 PYTHONS ?= 3.11 3.13 3.14 3.15
 
-.PHONY: help run test check matrix sanitize bench soak deps
+.PHONY: help run test test-cpy3 check matrix sanitize bench soak deps
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z0-9-]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 16
 
 run: deps ## build and run the quickstart example
 	go run ./examples/quickstart
@@ -22,6 +22,10 @@ run: deps ## build and run the quickstart example
 test: ## run the tests
 	@scripts/deps.sh test
 	go test -timeout $(TIMEOUT) $(TESTFLAGS) ./...
+
+test-cpy3: ## run the tests of package cpy3, for programs written with github.com/go-python/cpy3
+	@scripts/deps.sh
+	@scripts/cpy3.sh test -timeout $(TIMEOUT) $(TESTFLAGS) ./cpy3
 
 check: ## what must pass before a change goes in: format, vet, staticcheck, C warnings, race, cgocheck, tidy
 	@scripts/deps.sh check

@@ -69,8 +69,11 @@ step 'go mod tidy' go mod tidy -diff
 step 'go vet' go vet ./...
 step staticcheck staticcheck
 step 'without cgo, arm64, macOS' without_cgo
+step 'go vet, cpy3' scripts/cpy3.sh vet ./cpy3
+step 'staticcheck, cpy3' scripts/cpy3.sh tool -modfile=internal/tools/go.mod staticcheck ./cpy3
 step 'C warnings' c_files
 step 'go test -race' go test -race -timeout "$timeout" ./...
+step 'go test -race, cpy3' scripts/cpy3.sh test -race -timeout "$timeout" ./cpy3
 step 'go test, cgocheck2' cgocheck2
 step 'go test, worker processes' processes
 step 'git tree unchanged' same_tree
