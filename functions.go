@@ -31,8 +31,9 @@ import (
 // do not fit raise TypeError. A function that panics raises a GoError, too, of a *PanicError.
 //
 // A function runs on the thread of the goroutine that called Run, while other threads of the snippet go on. If a snippet
-// starts threads, several functions may run at once. Outside its call a function is dead: if it is called by a thread
-// that a snippet left behind, it raises RuntimeError.
+// starts threads, several functions may run at once. If a function calls runtime.LockOSThread, it must call UnlockOSThread as
+// often before it returns, or Go's runtime ends the program. Outside its call a function is dead: if it is called by a
+// thread that a snippet left behind, it raises RuntimeError.
 type Functions map[string]any
 
 // ErrReentrant is returned to a function that a snippet called, if it has to wait for the Executor that runs the snippet:
