@@ -555,8 +555,13 @@ func TestLeaks(t *testing.T) {
 	}
 	all(300) // until free lists and caches are as large as they get
 	blocks, references := measure()
-	all(500)
-	more, after := measure()
-	assert.Equal(t, references, after)
-	assert.Less(t, more-blocks, 250, "blocks that 500 calls of each kind have left")
+	least := int(^uint(0) >> 1)
+	for range 3 { // a leak grows each time; a cache that happened to grow once does not
+		all(500)
+		more, after := measure()
+		assert.Equal(t, references, after)
+		least = min(least, more-blocks)
+		blocks = more
+	}
+	assert.Less(t, least, 250, "blocks that 500 calls of each kind have left")
 }
