@@ -4,6 +4,7 @@ package process
 
 import (
 	"context"
+	"time"
 
 	"github.com/go-pyexec/pyexec/internal/engine"
 )
@@ -37,6 +38,9 @@ func (*Worker) Interrupt(uint64, engine.Force) bool { return false }
 
 // Current finds nothing.
 func (*Worker) Current() (engine.Running, bool) { return engine.Running{}, false }
+
+// LeaveBehind finds nothing.
+func (*Worker) LeaveBehind(uint64, time.Duration) (engine.Left, bool) { return engine.Left{}, false }
 
 // Recycle returns ErrUnsupported.
 func (*Worker) Recycle() (engine.Method, error) { return 0, ErrUnsupported }

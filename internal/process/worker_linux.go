@@ -262,6 +262,11 @@ func (w *Worker) Current() (engine.Running, bool) {
 	return r, w.runner != nil
 }
 
+// LeaveBehind implements engine.Stopper: no call is left behind, since its process can be killed.
+func (*Worker) LeaveBehind(uint64, time.Duration) (engine.Left, bool) { return engine.Left{}, false }
+
+var _ engine.Stopper = (*Worker)(nil)
+
 // Resident is the memory that the process has for itself, in bytes, or 0 if it cannot be read. See proc_pid_statm(5).
 func (w *Worker) Resident() int64 {
 	if w.proc == nil {
