@@ -12,4 +12,4 @@ import (
 const sanitized = true
 
 // With the heap that the sanitizer keeps, collecting all garbage can take seconds.
-func init() { pyexec.SetGuardPatience(20 * time.Second) }
+func init() { _ = pyexec.SetGuardPatience(20 * time.Second) }

@@ -91,8 +91,12 @@ func (e *Executor) HandsOver() bool {
 	return w.hand.start != nil
 }
 
-// SetGuardPatience changes how long a recycle may take before it is interfered with.
-func SetGuardPatience(d time.Duration) { guardPatience = d }
+// SetGuardPatience changes how long a recycle may take before it is interfered with, and returns what changes it back.
+func SetGuardPatience(d time.Duration) (restore func()) {
+	before := guardPatience
+	guardPatience = d
+	return func() { guardPatience = before }
+}
 
 // CheckVersion is what New checks first.
 func CheckVersion(built, found string) error { return checkVersion(built, found) }

@@ -250,5 +250,6 @@ func (e *Executor) guarded(w *slot, f func()) {
 	close(ended)
 }
 
-// guardPatience is how long a recycle, or the end of an interpreter, may take before it is interfered with.
-var guardPatience = time.Second // a variable for tests
+// guardPatience is how long a recycle, or the end of an interpreter, may take before it is interfered with. On a machine with
+// much else to do, one that takes 20 ms alone took over a second.
+var guardPatience = 5 * time.Second // a variable for tests

@@ -463,6 +463,7 @@ func TestCloseSaysWhatBlocksIt(t *testing.T) {
 
 // Finalizers that do not end, in what is left when the interpreter is recycled or closed.
 func TestRecycleStopsFinalizers(t *testing.T) {
+	t.Cleanup(pyexec.SetGuardPatience(500 * time.Millisecond))
 	for name, code := range map[string]string{
 		"loop":          "import sys\nclass C:\n    def __del__(self):\n        while True: pass\nsys.leftover = C()",
 		"fights back":   "import sys\nclass C:\n    def __del__(self):\n        while True:\n            try:\n                while True: pass\n            except BaseException: pass\nsys.leftover = C()",
