@@ -9,7 +9,7 @@
 # A chroot takes a minute or two to make and 600 MB; it is kept, and so are the build caches, of which each Python has its
 # own, since Go does not see that a header has changed. The environment may set
 #   MATRIX_CACHE   where to keep them: by default pyexec in $XDG_CACHE_HOME, or in ~/.cache
-#   MATRIX_MIRROR  Debian's mirror: by default http://deb.debian.org/debian
+#   MATRIX_MIRROR  the mirror of Debian to take them from: by default the one that debootstrap knows
 #   TIMEOUT        of one run of the tests, as go test understands it: by default 20m
 #   TESTFLAGS      what else to pass to go test
 #   QUICK          if it is not empty: the tests with snippets in this process only, no benchmarks and no soak
@@ -19,7 +19,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 cache=${MATRIX_CACHE:-${XDG_CACHE_HOME:-${HOME:?}/.cache}/pyexec}
-mirror=${MATRIX_MIRROR:-http://deb.debian.org/debian}
+mirror=${MATRIX_MIRROR-}
 timeout=${TIMEOUT:-20m}
 read -r -a flags <<<"${TESTFLAGS-}"
 
@@ -100,7 +100,7 @@ mounts() { # chroot
 
 make_chroot() { # suite, chroot
     rm -rf "$2.part"
-    debootstrap --variant=minbase "$1" "$2.part" "$mirror"
+    debootstrap --variant=minbase "$1" "$2.part" ${mirror:+"$mirror"}
     mv "$2.part" "$2"
 }
 

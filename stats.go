@@ -1,0 +1,111 @@
+package pyexec
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-pyexec/pyexec/internal/engine"
+)
+
+// Stats is a snapshot of what an Executor has done.
+type Stats struct {
+	Executions     uint64 // calls that reached Python
+	PythonErrors   uint64 // of these, calls that ended in a *PythonError
+	Exits          uint64 // of these, calls that ended in an *ExitError
+	Crashes        uint64 // calls that ended with their worker process
+	Resets         uint64 // of these, calls after which something had to be put back
+	CacheHits      uint64 // executions whose code was compiled already
+	CacheMisses    uint64 // calls whose code had to be compiled
+	CacheEvictions uint64 // compiled snippets dropped to make room
+	CacheEntries   uint64 // compiled snippets in the cache
+	Waiting        int64  // callers waiting for their turn now
+	Recycles       uint64 // recycles so far
+	RecyclesBy     map[RecycleReason]uint64
+	Reinitialized  uint64        // of the recycles, those that finalised and initialised the interpreter
+	Purged         uint64        // of the recycles, those that put back and collected everything but kept loaded modules
+	Replaced       uint64        // of the recycles, those that replaced the worker process
+	LastRecycle    time.Duration // how long the last recycle took
+	LongestRecycle time.Duration // how long the longest recycle took
+	LastTaint      string        // why the interpreter was last tainted, if ever
+	Timeouts       uint64        // calls that were stopped at their deadline
+	Cancellations  uint64        // calls that were stopped because their context was cancelled
+	MemoryStops    uint64        // calls that ended because of Config.MemoryLimit
+	LongestCall    time.Duration // how long the longest call took
+	Running        []Running     // what is under way, a call per interpreter
+	Stuck          int           // of these, those that could not be stopped
+}
+
+type counters struct {
+	executions, errors, exits, resets, evictions, cached atomic.Uint64
+	crashes                                              atomic.Uint64
+	misses, compiles                                     atomic.Uint64 // code compiled by executions, and by Compile
+	waiting, longest                                     atomic.Int64
+	timeouts, cancellations, memory                      atomic.Uint64
+
+	mu      sync.Mutex // guards recycle
+	recycle Stats      // only its fields about recycles
+}
+
+func (e *Executor) count(w *slot, err error, compileOnly bool) {
+	s := &e.stats
+	w.briefs.note(w.call.Hash, w.reply.Brief)
+	if w.reply.Compiled {
+		if compileOnly {
+			s.compiles.Add(1)
+		} else {
+			s.misses.Add(1)
+		}
+		s.evictions.Store(w.reply.Evictions)
+		s.cached.Store(w.reply.Cached)
+	}
+	if compileOnly {
+		return
+	}
+	w.executions++
+	s.executions.Add(1)
+	if err != nil && !w.reply.Stopped {
+		switch w.reply.Status {
+		case engine.Exception:
+			s.errors.Add(1)
+		case engine.Exit:
+			s.exits.Add(1)
+		}
+	}
+	if len(w.reply.Changes) > 0 {
+		s.resets.Add(1)
+	}
+	if len(w.reply.Taint) > 0 {
+		w.taint = string(w.reply.Taint)
+		w.briefs = briefs{} // what taints may be a thread that holds the GIL
+	}
+}
+
+// Stats returns a snapshot of the counters.
+func (e *Executor) Stats() Stats {
+	s := &e.stats
+	s.mu.Lock()
+	out := s.recycle
+	out.RecyclesBy = make(map[RecycleReason]uint64, len(s.recycle.RecyclesBy))
+	for reason, n := range s.recycle.RecyclesBy {
+		out.RecyclesBy[reason] = n
+	}
+	s.mu.Unlock()
+	out.Executions = s.executions.Load()
+	out.PythonErrors = s.errors.Load()
+	out.Exits = s.exits.Load()
+	out.Resets = s.resets.Load()
+	out.Crashes = s.crashes.Load()
+	misses := s.misses.Load()
+	out.CacheMisses = misses + s.compiles.Load()
+	out.CacheHits = out.Executions - min(misses, out.Executions)
+	out.CacheEvictions = s.evictions.Load()
+	out.CacheEntries = s.cached.Load()
+	out.Waiting = s.waiting.Load()
+	out.Timeouts = s.timeouts.Load()
+	out.Cancellations = s.cancellations.Load()
+	out.MemoryStops = s.memory.Load()
+	out.LongestCall = time.Duration(s.longest.Load())
+	out.Running, out.Stuck = e.running()
+	return out
+}
