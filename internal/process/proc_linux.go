@@ -2,6 +2,7 @@ package process
 
 import (
 	"errors"
+	"io"
 	"sync"
 	"syscall"
 	"unsafe"
@@ -98,14 +99,22 @@ func (p *proc) close() {
 }
 
 // fit says whether a process that has nothing to do is still there and has kept silent.
-func (p *proc) fit() bool {
-	if p.mess {
-		return false
-	}
+func (p *proc) fit() bool { return !p.mess && p.silent() == nil }
+
+// silent says what is wrong with a connection that nothing is to come from.
+func (p *proc) silent() error {
 	var b [1]byte
-	_, _, errno := syscall.Syscall6(syscall.SYS_RECVFROM, uintptr(p.socket), uintptr(unsafe.Pointer(&b)), 1,
+	n, _, errno := syscall.Syscall6(syscall.SYS_RECVFROM, uintptr(p.socket), uintptr(unsafe.Pointer(&b)), 1,
 		syscall.MSG_PEEK|syscall.MSG_DONTWAIT, 0, 0)
-	return errno == syscall.EAGAIN
+	switch {
+	case errno == syscall.EAGAIN:
+		return nil
+	case errno != 0:
+		return errno
+	case n == 0:
+		return io.EOF
+	}
+	return errGarbage
 }
 
 // sendCall sends what b has of a call already, and its texts: at once, if b has the room.

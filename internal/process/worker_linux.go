@@ -101,10 +101,11 @@ func (w *Worker) exchange(pr *proc, c *engine.Call, r *engine.Reply) error {
 		return err
 	}
 	in := reader{proc: pr, nonce: n, limit: w.pool.maxReply(), buf: w.buf[:cap(w.buf)]}
-	if looking {
-		in.end = pr.mail.look(in.buf)
-	}
+	byMail := looking && in.look()
 	kind, body, err := in.next()
+	if kind == messageReply && byMail { // what a snippet has done to its connection would not be seen
+		err = pr.silent()
+	}
 	if kind == messageAsk && err == nil && c.Host != nil {
 		body, err = converse(&in, c, body)
 	} else if kind != messageReply && err == nil {
@@ -127,6 +128,12 @@ type reader struct {
 	limit      uint64
 	buf        []byte
 	start, end int // of what was read and not yet taken
+}
+
+// look takes a message that comes through memory, if one does before sleeping is better.
+func (r *reader) look() bool {
+	r.end = r.proc.mail.look(r.buf)
+	return r.end > 0
 }
 
 // next waits for a message; its body holds until the next one is asked for.
