@@ -527,7 +527,7 @@ func TestRecycleStopsFinalizers(t *testing.T) {
 		"as a module":   "import sys\nclass C:\n    def __del__(self):\n        while True: pass\nsys.modules['leftover'] = C()",
 	} {
 		t.Run(name, func(t *testing.T) {
-			ex := open(t, pyexec.Config{Reset: pyexec.ResetNone})
+			ex := open(t, pyexec.Config{Reset: pyexec.ResetNone, Grace: 4 * time.Second})
 			run(t, ex, code)
 			require.NoError(t, ex.Recycle(ctx))
 			assert.Equal(t, int64(2), run(t, ex, "1 + 1").Value)
