@@ -401,6 +401,8 @@ var cRows = map[string]rowTest{
 	"random, seeded through __init__": {stays: []dirt{{code: "import random, _random; _random.Random.__init__(random._inst, 5)",
 		probe: "__import__('random').getrandbits(64) != __import__('random').Random(5).getrandbits(64)"}}},
 	"locks of importlib": {stays: []dirt{{code: "import _frozen_importlib as f; f._module_locks['planted'] = None", probe: "'planted' not in __import__('_frozen_importlib')._module_locks"}}},
+	"sys.lazy_modules": {stays: []dirt{{code: "import sys; sys.lazy_modules.add('planted')", probe: "'planted' not in __import__('sys').lazy_modules",
+		needs: "hasattr(__import__('sys'), 'lazy_modules')"}}},
 	"readline and curses": {stays: []dirt{{code: "import readline; readline.add_history('planted')", probe: "__import__('readline').get_current_history_length() == 0",
 		needs: "__import__('importlib.util').util.find_spec('readline') is not None"}}},
 	"import lock": {refused: []string{"import _imp; _imp.acquire_lock()"}},

@@ -363,7 +363,8 @@ pyexec_find(pyexec_kernel *k, PyObject *name, PyObject *dict)
     static const char *const working[] = {"_frozen_importlib._module_locks", "_frozen_importlib._blocking_on",
                                           "os.environ",                      "os.environb",
                                           "linecache.cache",                 "sys.modules",
-                                          "threading._main_thread",          "atexit"};
+                                          "threading._main_thread",          "atexit",
+                                          "sys.lazy_modules"};
     PyObject *key = NULL, *v = NULL; /* borrowed */
     int result = 0;
     /* Classes and functions in the second round: what they share with the module is better known by its name there. */

@@ -157,6 +157,7 @@ const pyexec_row pyexec_rows[] = {
     STAYS("codecs first looked up", "only by Process: what is set on a CodecInfo that was not there at the start"),
     STAYS("random, seeded through __init__", "only by Process: _random.Random.__init__ called by hand on random's hidden instance"),
     STAYS("locks of importlib", "only by Process: keys planted in _module_locks and _blocking_on, which change as it works"),
+    STAYS("sys.lazy_modules", "only by Process: names planted in that set (3.15), which changes as imports are made good"),
     STAYS("readline and curses", "only by Process: history and bindings of the one, the terminal of the other"),
     /* attributes of modules */
     {"builtins", ATTRIBUTE},
