@@ -120,6 +120,9 @@ var hostile = []struct {
 // The torture test: hostile snippets of all kinds among good ones. Every good one is right, every hostile one ends in the
 // error of its kind, and at the end nothing is left. go test -run TestTorture -torture 100000
 func TestTorture(t *testing.T) {
+	if sanitized {
+		t.Skip("the address sanitizer itself takes terabytes of address space: under Limits.AddressSpace malloc fails at once")
+	}
 	descriptorsBefore := descriptors(t)
 	ex := openProcess(t, pyexec.Config{
 		Workers: 4, RecycleEvery: 100, MaxOutput: 1 << 16, Preload: []string{"json", "ctypes", "threading"},
