@@ -439,9 +439,25 @@ func TestStuck(t *testing.T) {
 	assert.Empty(t, s.Running)
 }
 
+// What was left behind in an executor before, on a thread that had run for long, says nothing of a call in the next one.
+func TestLeftBehindAfterAnother(t *testing.T) {
+	for _, burn := range []int{1e8, 1} {
+		ex, err := pyexec.New(pyexec.Config{Grace: time.Second, Logger: slog.New(slog.DiscardHandler)})
+		require.NoError(t, err)
+		d := newDeaf(t, ex)
+		d.vars["n"] = burn
+		_, err = ex.Run(d.whenBegun(), pyexec.Snippet{Vars: d.vars, Code: "sum(range(n))\n" + deafCode + "wait(1)"})
+		var late *pyexec.StoppedError
+		require.ErrorAs(t, err, &late)
+		assert.Len(t, late.Frames, 2, "after %d", burn)
+		d.end()
+		require.NoError(t, ex.Close())
+	}
+}
+
 // A call that is left behind brings what it has written so far, and where it is.
 func TestLeftBehindWithOutputAndFrames(t *testing.T) {
-	ex := openAt(t, pyexec.Config{MaxOutput: 10, Grace: time.Second, Logger: slog.New(slog.DiscardHandler)})
+	ex := openAt(t, pyexec.Config{MaxOutput: 10, Grace: 3 * time.Second, Logger: slog.New(slog.DiscardHandler)})
 	d := newDeaf(t, ex)
 	res, err := ex.Run(d.whenBegun(), pyexec.Snippet{Vars: d.vars, Code: deafCode + `import sys
 print('so far')

@@ -304,6 +304,10 @@ typedef struct {
     pthread_t thread;
     int64_t since;
     char name[64];
+    struct {
+        int64_t since; /* by the processor time of the thread; 0: this call had no signal yet */
+        unsigned heard;
+    } deaf;            /* left.c; of the call's own thread */
     PyObject *type, *set_signal; /* owned: what is raised; the real signal.signal */
     PyObject *release_import_lock; /* owned */
     PyObject *register_callback; /* owned: of sys.monitoring; NULL if there is none */

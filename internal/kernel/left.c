@@ -21,11 +21,6 @@ static pthread_mutex_t output = PTHREAD_MUTEX_INITIALIZER; /* guards the capture
 static int report_fd = -1;
 static void (*_Atomic dump)(int) = NULL; /* faulthandler's handler */
 static _Atomic int state = 0;
-static struct {
-    uint64_t call;
-    unsigned heard;
-    int64_t since; /* processor time of the thread */
-} deaf;            /* of the thread of the call alone */
 
 void
 pyexec_left_lock(void)
@@ -44,18 +39,16 @@ void
 pyexec_left_on_signal(pyexec_stopping *s, int signum)
 {
     struct timespec t;
-    uint64_t call = s->call;
     void (*write_frames)(int) = dump;
-    if (call == 0 || !pthread_equal(pthread_self(), s->thread) || clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) != 0) {
+    if (s->call == 0 || !pthread_equal(pthread_self(), s->thread) || clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) != 0) {
         return;
     }
     int64_t now = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-    if (deaf.call != call || deaf.heard != s->heard) {
-        deaf.call = call;
-        deaf.heard = s->heard;
-        deaf.since = now;
+    if (s->deaf.since == 0 || s->deaf.heard != s->heard) {
+        s->deaf.heard = s->heard;
+        s->deaf.since = now;
     }
-    if (state == ASKED && write_frames != NULL && now - deaf.since >= DEAF) {
+    if (state == ASKED && write_frames != NULL && now - s->deaf.since >= DEAF) {
         write_frames(signum);
         state = WRITTEN;
     }

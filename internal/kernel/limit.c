@@ -150,6 +150,7 @@ pyexec_stop_begin(pyexec_kernel *k, uint64_t id, int64_t since, const char *name
     s->since = since;
     s->thread = pthread_self();
     s->raised = s->clean = false;
+    s->deaf.since = 0;
     atomic_store_explicit(&s->call, id, memory_order_release);
 }
 
