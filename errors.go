@@ -145,7 +145,8 @@ func (e *PythonError) Error() string {
 	return b.String()
 }
 
-// Traceback is the text that Python itself would print for the exception.
+// Traceback is the text that Python itself would print for the exception: of each traceback the innermost 1000 frames, also
+// on Python 3.13 and later, which print all, or as many as sys.tracebacklimit says.
 func (e *PythonError) Traceback() string { return e.traceback }
 
 // ErrType matches, by errors.Is, a PythonError whose class is of that name or derives from one that is. Classes of modules

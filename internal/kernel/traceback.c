@@ -45,6 +45,17 @@ take_back_lines(PyObject *cache, PyObject *name, PyObject *before)
     }
 }
 
+/* Up to 3.12 the interpreter prints the innermost thousand frames, and from then on all: a hundred thousand, after copying
+ * what is nested that deep, take it half a minute. A limit that the snippet has set holds. */
+static PyObject * /* new */
+frame_limit(PyObject *traceback)
+{
+    if (PySys_GetObject("tracebacklimit") != NULL) { /* borrowed */
+        return PyObject_GetAttrString(traceback, "BUILTIN_EXCEPTION_LIMIT");
+    }
+    return PyLong_FromLong(-1000);
+}
+
 static void
 print(pyexec_kernel *k, const char *name, const char *code, PyObject *exc)
 {
@@ -61,7 +72,7 @@ print(pyexec_kernel *k, const char *name, const char *code, PyObject *exc)
         goto done;
     }
     function = PyObject_GetAttrString(traceback, "print_exception");
-    limit = PyObject_GetAttrString(traceback, "BUILTIN_EXCEPTION_LIMIT");
+    limit = frame_limit(traceback);
     if (function == NULL || limit == NULL) {
         goto done;
     }
