@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"strings"
 )
 
 // A Call is the arguments of a function, still encoded: the kernel writes it as [[positional ...], {keyword: value ...}].
@@ -54,12 +53,7 @@ func ReadCall(b []byte) (Call, error) {
 
 // HasField reports whether Into finds a field for name in a struct of type t.
 func HasField(t reflect.Type, name string) bool {
-	fields := fieldsOf(t)
-	if _, ok := fields.byName[name]; ok {
-		return true
-	}
-	_, ok := fields.byName[strings.ToLower(name)]
-	return ok
+	return fieldsOf(t).find([]byte(name)) != nil
 }
 
 // AppendValue appends one value, of at most maxLen bytes.

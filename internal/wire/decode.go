@@ -88,6 +88,20 @@ func (r *reader) atBreak() bool {
 
 // items calls f for each of the n items (or pairs) of a container.
 func (r *reader) items(info byte, n uint64, f func(i int) error) error {
+	if err := r.enter(info, n); err != nil {
+		return err
+	}
+	for i := 0; r.more(info, n, i); i++ {
+		if err := f(i); err != nil {
+			return err
+		}
+	}
+	r.leave()
+	return nil
+}
+
+// enter goes into a container of n items; leave comes out of it. After an error nothing more is read.
+func (r *reader) enter(info byte, n uint64) error {
 	if r.depth >= maxDepth {
 		return ErrTooDeep
 	}
@@ -95,19 +109,17 @@ func (r *reader) items(info byte, n uint64, f func(i int) error) error {
 		return ErrMalformed
 	}
 	r.depth++
-	defer func() { r.depth-- }()
-	for i := 0; ; i++ {
-		if info == indefinite {
-			if r.atBreak() {
-				return nil
-			}
-		} else if uint64(i) >= n {
-			return nil
-		}
-		if err := f(i); err != nil {
-			return err
-		}
+	return nil
+}
+
+func (r *reader) leave() { r.depth-- }
+
+// more says that there is an item i.
+func (r *reader) more(info byte, n uint64, i int) bool {
+	if info == indefinite {
+		return !r.atBreak()
 	}
+	return uint64(i) < n
 }
 
 // skip passes over one item and returns its bytes.

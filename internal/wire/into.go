@@ -3,8 +3,10 @@ package wire
 import (
 	"encoding"
 	"fmt"
+	"math"
 	"math/big"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -32,8 +34,8 @@ func Into(b []byte, path string, target any) error {
 	if v.Kind() != reflect.Pointer || v.IsNil() {
 		return fmt.Errorf("decode into %T: the target must be a non-nil pointer", target)
 	}
-	d := decoder{reader: reader{b: b}, root: path}
-	return d.into(v.Elem())
+	d := decoder{reader{b: b}}
+	return explained(d.into(v.Elem()), path)
 }
 
 // VarsInto decodes a sequence of names and values into the struct or map that target points to.
@@ -44,41 +46,57 @@ func VarsInto(b []byte, target any) error {
 		return fmt.Errorf("decode variables into %T: the target must be a non-nil pointer to a struct or a map", target)
 	}
 	open := append(append([]byte{majorMap<<5 | indefinite}, b...), breakByte)
-	d := decoder{reader: reader{b: open}}
-	return d.into(v.Elem())
+	d := decoder{reader{b: open}}
+	return explained(d.into(v.Elem()), "")
 }
 
 type decoder struct {
 	reader
-	root string
-	path []part // where in the root it is
 }
 
-// part is a step of a path, which becomes text if there is an error.
+// A failure is a DecodeError on its way out, to which each value adds which of its parts it was. So a path costs nothing
+// unless it is needed.
+type failure struct {
+	err  DecodeError
+	path []part // the innermost first
+}
+
+// part is a step of a path.
 type part struct {
 	name  string // .name or [key]; empty: [index]
 	index int
 }
 
+func (f *failure) Error() string { return f.err.Error() }
+
 func (d *decoder) fail(got string, v reflect.Value, why string) error {
-	path := []byte(d.root)
-	for _, p := range d.path {
+	return &failure{err: DecodeError{Got: got, Into: v.Type(), Why: why}}
+}
+
+// in says in which part of a value err was.
+func in(p part, err error) error {
+	if f, ok := err.(*failure); ok { //nolint:errorlint // never wrapped
+		f.path = append(f.path, p)
+	}
+	return err
+}
+
+// explained is what the caller is told of err: a DecodeError for a failure.
+func explained(err error, root string) error {
+	f, ok := err.(*failure) //nolint:errorlint // never wrapped
+	if !ok {
+		return err
+	}
+	path := []byte(root)
+	for _, p := range slices.Backward(f.path) {
 		if p.name != "" {
 			path = append(path, p.name...)
 		} else {
 			path = append(strconv.AppendInt(append(path, '['), int64(p.index), 10), ']')
 		}
 	}
-	// the path of a variable, of which there are many, begins with its name
-	return &DecodeError{Path: strings.TrimPrefix(string(path), "."), Got: got, Into: v.Type(), Why: why}
-}
-
-// within decodes a part of the value that is decoded.
-func (d *decoder) within(p part, v reflect.Value) error {
-	d.path = append(d.path, p)
-	err := d.into(v)
-	d.path = d.path[:len(d.path)-1]
-	return err
+	f.err.Path = strings.TrimPrefix(string(path), ".") // that of a variable of many begins with its name
+	return &f.err
 }
 
 var (
@@ -93,29 +111,28 @@ var (
 )
 
 func (d *decoder) into(v reflect.Value) error {
-	if len(d.b) > 0 && d.b[0] == simpleNull {
-		switch v.Kind() {
-		case reflect.Pointer, reflect.Interface, reflect.Map, reflect.Slice:
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface, reflect.Map, reflect.Slice:
+		if len(d.b) > 0 && d.b[0] == simpleNull {
 			d.b = d.b[1:]
 			v.SetZero()
 			return nil
 		}
-	}
-	if v.Kind() == reflect.Pointer {
-		if v.IsNil() {
-			v.Set(reflect.New(v.Type().Elem()))
+		if v.Kind() == reflect.Pointer {
+			if v.IsNil() {
+				v.Set(reflect.New(v.Type().Elem()))
+			}
+			return d.into(v.Elem())
 		}
-		return d.into(v.Elem())
-	}
-	if v.Type() == typeAny {
-		x, err := d.value()
-		if err == nil {
-			setAny(v, x)
+		if v.Kind() == reflect.Interface && v.Type() == typeAny {
+			x, err := d.value()
+			if err == nil {
+				setAny(v, x)
+			}
+			return err
 		}
-		return err
 	}
 
-	start := d.b
 	major, info, n, err := d.head()
 	if err != nil {
 		return err
@@ -134,8 +151,7 @@ func (d *decoder) into(v reflect.Value) error {
 	case majorTag:
 		return d.taggedInto(v, n)
 	}
-	d.b = start
-	return d.simpleInto(v)
+	return d.simpleInto(v, info, n)
 }
 
 func setAny(v reflect.Value, x any) {
@@ -192,27 +208,42 @@ func (d *decoder) sequence(v reflect.Value, got string, info byte, n uint64) err
 		if done, err := d.plainSlice(v, info, n); done {
 			return err
 		}
-		s := reflect.New(v.Type()).Elem() // addressable, to grow
-		s.Set(reflect.MakeSlice(v.Type(), 0, int(min(n, uint64(len(d.b)), 1<<20))))
-		err := d.items(info, n, func(i int) error {
-			if i == s.Cap() {
-				s.Grow(1)
-			}
-			s.SetLen(i + 1)
-			s.Index(i).SetZero()
-			return d.within(part{index: i}, s.Index(i))
-		})
-		if err == nil {
-			v.Set(s)
-		}
-		return err
+		return d.slice(v, info, n)
 	case reflect.Array:
 		if n != uint64(v.Len()) {
 			return d.fail(got, v, fmt.Sprintf("it has %d items", n))
 		}
-		return d.items(info, n, func(i int) error { return d.within(part{index: i}, v.Index(i)) })
+		return d.items(info, n, func(i int) error { return in(part{index: i}, d.into(v.Index(i))) })
 	}
 	return d.fail(got, v, "")
+}
+
+// slice makes room for as many items as are said to come, up to a bound: heads within heads must not add up to more memory
+// than the items that come.
+func (d *decoder) slice(v reflect.Value, info byte, n uint64) error {
+	if err := d.enter(info, n); err != nil {
+		return err
+	}
+	room := 0
+	if info != indefinite {
+		room = int(min(n, 1<<16))
+	}
+	s := reflect.New(v.Type()).Elem() // addressable, to grow
+	s.Set(reflect.MakeSlice(v.Type(), room, room))
+	i := 0
+	for ; d.more(info, n, i); i++ {
+		if i >= room {
+			s.Grow(1)
+			s.SetLen(i + 1)
+			s.Index(i).SetZero()
+		}
+		if err := d.into(s.Index(i)); err != nil {
+			return in(part{index: i}, err)
+		}
+	}
+	d.leave()
+	v.Set(s)
+	return nil
 }
 
 func (d *decoder) mappingInto(v reflect.Value, info byte, n uint64) error {
@@ -225,8 +256,10 @@ func (d *decoder) mappingInto(v reflect.Value, info byte, n uint64) error {
 		return err
 	case v.Kind() == reflect.Map:
 		return d.mapInto(v, info, n)
-	case v.Kind() == reflect.Struct && !isScalar(v.Type()):
-		return d.structInto(v, info, n)
+	case v.Kind() == reflect.Struct:
+		if fields := fieldsOf(v.Type()); !fields.scalar {
+			return d.structInto(v, fields, info, n)
+		}
 	}
 	return d.fail("dict", v, "")
 }
@@ -235,21 +268,21 @@ func (d *decoder) mapInto(v reflect.Value, info byte, n uint64) error {
 	t := v.Type()
 	m := reflect.MakeMapWithSize(t, int(min(n, uint64(len(d.b)), 1<<20)))
 	err := d.items(info, n, func(int) error {
-		at := reader{b: d.b}
-		name, err := at.value() // for the path
+		again := reader{b: d.b}
+		name, err := again.value() // for the path
 		if err != nil {
 			return err
 		}
-		suffix := part{name: keyPath(name)}
+		at := part{name: keyPath(name)}
 		key, value := reflect.New(t.Key()).Elem(), reflect.New(t.Elem()).Elem()
-		if err := d.within(suffix, key); err != nil {
-			return err
+		if err := d.into(key); err != nil {
+			return in(at, err)
 		}
 		if !key.Comparable() {
 			return d.fail("dict", v, "a key of type "+fmt.Sprintf("%T", name)+" cannot be a map key in Go; use pyexec.Dict")
 		}
-		if err := d.within(suffix, value); err != nil {
-			return err
+		if err := d.into(value); err != nil {
+			return in(at, err)
 		}
 		m.SetMapIndex(key, value)
 		return nil
@@ -260,9 +293,12 @@ func (d *decoder) mapInto(v reflect.Value, info byte, n uint64) error {
 	return err
 }
 
-func (d *decoder) structInto(v reflect.Value, info byte, n uint64) error {
-	fields := fieldsOf(v.Type())
-	return d.items(info, n, func(int) error {
+func (d *decoder) structInto(v reflect.Value, fields *fields, info byte, n uint64) error {
+	if err := d.enter(info, n); err != nil {
+		return err
+	}
+	next := 0 // the field that comes next, if they come in order
+	for i := 0; d.more(info, n, i); i++ {
 		if len(d.b) == 0 || d.b[0]>>5 != majorText {
 			return d.fail("dict", v, "its keys are not all str")
 		}
@@ -270,34 +306,29 @@ func (d *decoder) structInto(v reflect.Value, info byte, n uint64) error {
 		if err != nil {
 			return err
 		}
-		to, ok := fields.byName[string(name)]
-		if !ok {
-			to, ok = fields.byName[strings.ToLower(string(name))]
-		}
-		if !ok {
-			_, err := d.skip()
-			return err
-		}
-		f := v
-		for _, i := range to.index {
-			if f.Kind() == reflect.Pointer {
-				if f.IsNil() {
-					f.Set(reflect.New(f.Type().Elem()))
-				}
-				f = f.Elem()
+		var f *field
+		if next < len(fields.list) && string(name) == fields.list[next].name {
+			f = fields.list[next]
+		} else if f = fields.find(name); f == nil {
+			if _, err := d.skip(); err != nil {
+				return err
 			}
-			f = f.Field(i)
+			continue
 		}
-		shown := to.path // saves making a text for each field that is decoded
-		if string(name) != to.name {
-			shown = "." + string(name)
+		next = f.place + 1
+		if err := d.into(f.in(v)); err != nil {
+			return in(part{name: "." + string(name)}, err)
 		}
-		return d.within(part{name: shown}, f)
-	})
+	}
+	d.leave()
+	return nil
 }
 
-func (d *decoder) simpleInto(v reflect.Value) error {
-	x, err := d.value()
+func (d *decoder) simpleInto(v reflect.Value, info byte, n uint64) error {
+	if info == float64Head&31 {
+		return d.float(v, math.Float64frombits(n))
+	}
+	x, err := simple(info, n)
 	if err != nil {
 		return err
 	}

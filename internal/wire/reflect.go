@@ -44,26 +44,61 @@ func (e *encoder) reflect(b []byte, v reflect.Value, depth int) ([]byte, error) 
 	return nil, fmt.Errorf("%s has no Python form", v.Type())
 }
 
-var textMarshaler = reflect.TypeFor[encoding.TextMarshaler]()
+// A form is how the values of a type are encoded.
+type form uint8
+
+const (
+	byValue   form = iota // as value knows; some values of its type have a form of their own
+	byKind                // as its kind
+	byAddress             // by the pointer's method MarshalText, where it has an address, as for encoding/json
+)
+
+var (
+	textMarshaler = reflect.TypeFor[encoding.TextMarshaler]()
+	forms         sync.Map // reflect.Type -> form
+)
+
+func formOf(t reflect.Type) form {
+	if isPlain(t) {
+		return byKind
+	}
+	if f, ok := forms.Load(t); ok {
+		return f.(form)
+	}
+	f := byValue
+	if t.Kind() == reflect.Struct && !t.Implements(textMarshaler) {
+		if _, known, _ := new(encoder).known(nil, reflect.Zero(t).Interface(), 1); !known {
+			f = byKind
+		}
+	}
+	if t.Name() != "" && t.Kind() != reflect.Interface && !t.Implements(textMarshaler) && reflect.PointerTo(t).Implements(textMarshaler) {
+		f = byAddress
+	}
+	forms.Store(t, f)
+	return f
+}
 
 // part encodes a part of a value: by its type's own form, or by kind.
 func (e *encoder) part(b []byte, v reflect.Value, depth int) ([]byte, error) {
+	return e.partOf(b, v, formOf(v.Type()), depth)
+}
+
+func (e *encoder) partOf(b []byte, v reflect.Value, f form, depth int) ([]byte, error) {
 	if depth <= 0 {
 		return nil, ErrTooDeep
 	}
-	if isPlain(v.Type()) {
+	if f == byKind {
 		return e.reflect(b, v, depth-1)
 	}
-	if v.CanAddr() && v.Type().Name() != "" && v.Kind() != reflect.Interface && !v.Type().Implements(textMarshaler) &&
-		reflect.PointerTo(v.Type()).Implements(textMarshaler) {
-		v = v.Addr() // the methods of the pointer count where there is one, as for encoding/json
+	if f == byAddress && v.CanAddr() {
+		v = v.Addr()
 	}
 	return e.value(b, v.Interface(), depth)
 }
 
 // isPlain says that a type has no form but that of its kind.
 func isPlain(t reflect.Type) bool {
-	return t.PkgPath() == "" && (t.Kind() < reflect.Array || t.Kind() == reflect.String)
+	return (t.Kind() < reflect.Array || t.Kind() == reflect.String) && t.PkgPath() == ""
 }
 
 func (e *encoder) sequence(b []byte, v reflect.Value, depth int) ([]byte, error) {
@@ -81,12 +116,13 @@ func (e *encoder) sequence(b []byte, v reflect.Value, depth int) ([]byte, error)
 		return b, nil
 	}
 	b = appendHead(b, majorArray, uint64(v.Len()))
+	form := formOf(v.Type().Elem())
 	var err error
 	for i := range v.Len() {
 		if len(b) > e.maxLen {
 			return nil, ErrTooLong
 		}
-		if b, err = e.part(b, v.Index(i), depth); err != nil {
+		if b, err = e.partOf(b, v.Index(i), form, depth); err != nil {
 			return nil, within(fmt.Sprintf("[%d]", i), err)
 		}
 	}
@@ -121,8 +157,8 @@ func (e *encoder) structure(b []byte, v reflect.Value, depth int) ([]byte, error
 		if !ok || (f.omitEmpty && isEmpty(x)) || (f.omitZero && x.IsZero()) {
 			continue
 		}
-		b = appendText(b, f.name)
-		if b, err = e.part(b, x, depth); err != nil {
+		b = append(b, f.key...)
+		if b, err = e.partOf(b, x, f.form, depth); err != nil {
 			return nil, within("."+f.name, err)
 		}
 	}
@@ -143,8 +179,11 @@ func isEmpty(v reflect.Value) bool {
 // ---- the fields of a struct, which encoder and decoder share ----
 
 type field struct {
-	name, path          string // path: with the dot before it
+	name                string
+	key                 []byte // the name, encoded
+	place               int    // among the fields
 	index               []int
+	form                form
 	omitEmpty, omitZero bool
 }
 
@@ -162,9 +201,32 @@ func (f *field) of(v reflect.Value) (reflect.Value, bool) {
 	return v, true
 }
 
+// in is the field of v, a place for it being made where there is none.
+func (f *field) in(v reflect.Value) reflect.Value {
+	for _, i := range f.index {
+		if v.Kind() == reflect.Pointer {
+			if v.IsNil() {
+				v.Set(reflect.New(v.Type().Elem()))
+			}
+			v = v.Elem()
+		}
+		v = v.Field(i)
+	}
+	return v
+}
+
 type fields struct {
+	scalar bool // see isScalar
 	list   []*field
 	byName map[string]*field // lower-cased names stand in where they are not taken
+}
+
+// find returns the field of that name, or, if there is none, one whose name differs in case; or nil.
+func (all *fields) find(name []byte) *field {
+	if f, ok := all.byName[string(name)]; ok {
+		return f
+	}
+	return all.byName[strings.ToLower(string(name))]
 }
 
 var fieldCache sync.Map // reflect.Type -> *fields
@@ -174,7 +236,7 @@ func fieldsOf(t reflect.Type) *fields {
 	if m, ok := fieldCache.Load(t); ok {
 		return m.(*fields)
 	}
-	all := &fields{byName: map[string]*field{}}
+	all := &fields{scalar: isScalar(t), byName: map[string]*field{}}
 	for _, f := range reflect.VisibleFields(t) {
 		if !f.IsExported() || hiddenByPointer(t, f.Index) {
 			continue
@@ -184,7 +246,7 @@ func fieldsOf(t reflect.Type) *fields {
 			continue
 		}
 		if old, taken := all.byName[x.name]; !taken || len(old.index) > len(f.Index) {
-			x.path = "." + x.name
+			x.key, x.form = appendText(nil, x.name), formOf(f.Type)
 			all.byName[x.name] = x
 		}
 	}
@@ -194,6 +256,9 @@ func fieldsOf(t reflect.Type) *fields {
 		lower[strings.ToLower(name)] = f
 	}
 	slices.SortFunc(all.list, func(a, b *field) int { return slices.Compare(a.index, b.index) })
+	for i, f := range all.list {
+		f.place = i
+	}
 	for name, f := range lower {
 		if _, taken := all.byName[name]; !taken {
 			all.byName[name] = f
