@@ -102,3 +102,52 @@ func pointed[T any](p *T) any {
 	}
 	return *p
 }
+
+// Many dicts with the same keys share them; keys that look alike stay what they are.
+func TestKeysOfManyDicts(t *testing.T) {
+	ex := openAt(t, pyexec.Config{})
+	keys := []string{"", "a", "ab", "ba", "aab", "abb", "bab", "é", "éé", "\x00", "id", "dI", "Id",
+		strings.Repeat("k", 23), strings.Repeat("k", 22) + "l", strings.Repeat("k", 24), strings.Repeat("é", 11) + "k"}
+	var rows []any
+	for i := range 50 {
+		row := pyexec.Dict{}
+		for j := range keys {
+			key := keys[(i+j)%len(keys)]
+			row = append(row, pyexec.Item{Key: key, Value: key + fmt.Sprint(i)})
+		}
+		rows = append(rows, append(row, pyexec.Item{Key: int64(i), Value: map[string]any{keys[i%len(keys)]: nil}}))
+	}
+	res, err := ex.Run(ctx, pyexec.Snippet{Vars: pyexec.Vars{"rows": rows}, Code: `
+for i, row in enumerate(rows):
+    for key, value in row.items():
+        if key == i:
+            assert len(value) == 1
+        else:
+            assert value == key + str(i), (key, value)
+            assert hash(key) == hash(value[:len(key)])
+    assert len(row) == 18
+`})
+	require.NoError(t, err)
+	var back []pyexec.Dict
+	require.NoError(t, res.Decode("rows", &back))
+	require.Equal(t, rows[0], back[0])
+	require.Equal(t, rows[49], back[49])
+}
+
+// Fields come in any order, some not at all, some in another case.
+func TestFieldsInAnyOrder(t *testing.T) {
+	type row struct {
+		A, B int
+		Sub  *row
+		C    string `json:"see"`
+	}
+	ex := openAt(t, pyexec.Config{})
+	res := run(t, ex, `v = [dict(A=1, B=2, see='c'), dict(see='c', B=2, A=1), dict(x=0, b=2, SEE='c'), {}, dict(a=3, Sub=dict(B=4), B=5)]`)
+	var back []row
+	require.NoError(t, res.Decode("v", &back))
+	require.Equal(t, []row{{A: 1, B: 2, C: "c"}, {A: 1, B: 2, C: "c"}, {B: 2, C: "c"}, {}, {A: 3, B: 5, Sub: &row{B: 4}}}, back)
+	res = run(t, ex, `v = [dict(A=1), dict(B=2, Sub=dict(Sub=dict(a='x')))]`)
+	var wrong *pyexec.DecodeError
+	require.ErrorAs(t, res.Decode("v", &back), &wrong)
+	require.Equal(t, "v[1].Sub.Sub.a", wrong.Path)
+}

@@ -18,8 +18,8 @@ pyexec_decode_fail(pyexec_reader *r, const char *reason)
 
 enum { INDEFINITE = 31 };
 
-bool
-pyexec_decode_head(pyexec_reader *r, int *major, uint8_t *info, uint64_t *n)
+static inline bool
+read_head(pyexec_reader *r, int *major, uint8_t *info, uint64_t *n)
 {
     if (r->p >= r->end) {
         pyexec_decode_fail(r, "the encoding ends too early");
@@ -46,6 +46,12 @@ pyexec_decode_head(pyexec_reader *r, int *major, uint8_t *info, uint64_t *n)
         *n = *n << 8 | *r->p++;
     }
     return true;
+}
+
+bool
+pyexec_decode_head(pyexec_reader *r, int *major, uint8_t *info, uint64_t *n)
+{
+    return read_head(r, major, info, n);
 }
 
 bool
@@ -222,6 +228,27 @@ error:
     return NULL;
 }
 
+/* Many dicts have the same keys: one str serves for all, whose hash is known then. */
+static PyObject * /* new */
+decode_key(pyexec_reader *r)
+{
+    size_t n = r->p < r->end ? *r->p - (CBOR_TEXT << 5) : 0; /* huge if it is anything before a short text */
+    if (r->keys == NULL || n == 0 || n > 23 || n >= (size_t)(r->end - r->p)) {
+        return pyexec_decode(r);
+    }
+    const uint8_t *s = r->p + 1;
+    PyObject **kept = &r->keys[(n ^ s[0] ^ s[n - 1]) % PYEXEC_READER_KEYS]; /* owned */
+    if (*kept != NULL && (size_t)PyUnicode_GET_LENGTH(*kept) == n && memcmp(PyUnicode_1BYTE_DATA(*kept), s, n) == 0) {
+        r->p += 1 + n;
+        return Py_NewRef(*kept);
+    }
+    PyObject *key = pyexec_decode(r); /* new */
+    if (key != NULL && PyUnicode_IS_COMPACT_ASCII(key)) {
+        Py_XSETREF(*kept, Py_NewRef(key));
+    }
+    return key;
+}
+
 static PyObject *
 decode_dict(pyexec_reader *r, uint8_t info, uint64_t n)
 {
@@ -232,7 +259,7 @@ decode_dict(pyexec_reader *r, uint8_t info, uint64_t n)
         return NULL;
     }
     for (uint64_t i = 0; open ? !at_break(r) : i < n; i++) {
-        key = pyexec_decode(r);                         /* new */
+        key = decode_key(r);                           /* new */
         value = key == NULL ? NULL : pyexec_decode(r); /* new */
         if (value == NULL) {
             goto error;
@@ -358,7 +385,7 @@ pyexec_decode(pyexec_reader *r)
     int major = 0;
     uint8_t info = 0;
     uint64_t n = 0;
-    if (!pyexec_decode_head(r, &major, &info, &n)) {
+    if (!read_head(r, &major, &info, &n)) {
         return NULL;
     }
     if (info == INDEFINITE && (major < CBOR_BYTES || major == CBOR_TAG || major == 7)) {
@@ -405,8 +432,10 @@ pyexec_decode(pyexec_reader *r)
 int
 pyexec_decode_vars(pyexec_kernel *k, PyObject *dict, const char *p, size_t n)
 {
+    PyObject *keys[PYEXEC_READER_KEYS] = {NULL};
     pyexec_reader r = {.p = (const uint8_t *)p, .end = (const uint8_t *)p + n, .max_depth = k->config.max_depth,
-                       .k = k};
+                       .keys = keys, .k = k};
+    int result = -1;
     int major = 0;
     uint8_t info = 0;
     uint64_t count = 0;
@@ -443,7 +472,8 @@ pyexec_decode_vars(pyexec_kernel *k, PyObject *dict, const char *p, size_t n)
         Py_CLEAR(key);
         Py_CLEAR(value);
     }
-    return 0;
+    result = 0;
+    goto done;
 
 error:
     Py_XDECREF(key);
@@ -457,5 +487,10 @@ error:
     pyexec_cbor_textn(&k->buf, name, name_len);
     pyexec_cbor_text(&k->buf, "reason");
     pyexec_cbor_text(&k->buf, r.reason);
-    return -1;
+
+done:
+    for (int i = 0; i < PYEXEC_READER_KEYS; i++) {
+        Py_XDECREF(keys[i]);
+    }
+    return result;
 }

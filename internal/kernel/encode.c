@@ -106,8 +106,12 @@ static int
 encode_str(pyexec_writer *w, PyObject *v)
 {
     Py_ssize_t n = 0;
-    const char *s = PyUnicode_AsUTF8AndSize(v, &n);
-    if (s == NULL) {
+    const char *s = NULL;
+    if (PyUnicode_IS_COMPACT_ASCII(v)) {
+        s = PyUnicode_DATA(v);
+        n = PyUnicode_GET_LENGTH(v);
+    }
+    else if ((s = PyUnicode_AsUTF8AndSize(v, &n)) == NULL) {
         return pyexec_encode_fail(w, "it holds a lone surrogate, which UTF-8 cannot carry", v);
     }
     if (!pyexec_encode_fits(w, (size_t)n, v)) {

@@ -31,9 +31,11 @@ enum { CBOR_TAG_BIG = 2, CBOR_TAG_NEGATIVE_BIG = 3,
 };
 
 /* decode.c: CBOR to Python. */
+enum { PYEXEC_READER_KEYS = 16 };
 typedef struct {
     const uint8_t *p, *end;
     uint32_t depth, max_depth;
+    PyObject **keys; /* short keys of dicts seen so far, owned by the caller, by a sum of theirs; NULL: are not kept */
     const char *reason; /* why it failed, if no Python exception is set */
     pyexec_kernel *k;   /* NULL: only what needs no module can be built */
 } pyexec_reader;
