@@ -18,6 +18,7 @@ typedef struct node {
     uint64_t generation;
     uint64_t usable; /* the same, until the state is cleared */
     bool ended;      /* its OS thread is gone */
+    void *buried;    /* owned: the state it had in an interpreter that has ended; see pyexec_bury_thread_state */
 } node;
 
 static _Thread_local node *mine = NULL;
@@ -91,6 +92,7 @@ reap(pyexec_kernel *k)
             }
             pyexec_delete_thread_state(n->state);
         }
+        PyMem_RawFree(n->buried);
         free(n);
     }
 }
@@ -184,6 +186,8 @@ pyexec_attach(pyexec_kernel *k) /* GIL not held; held after */
     pyexec_be_main_thread(mine->state); /* before states are released: the main one's must not be */
     if (__builtin_expect(new, 0)) {
         pyexec_locals_init();
+        PyMem_RawFree(mine->buried);
+        mine->buried = NULL;
     }
     if (__builtin_expect(ended_count != 0, 0)) {
         reap(k);
@@ -323,19 +327,19 @@ pyexec_drop_thread_states(pyexec_kernel *k)
     PyThreadState *self = PyThreadState_Get();
     pyexec_clear_thread_states(k);
     for (;;) {
-        PyThreadState *state = NULL;
+        node *n = NULL;
         pthread_mutex_lock(&lock);
-        for (node *n = nodes; n != NULL && state == NULL; n = n->next) {
+        for (n = nodes; n != NULL; n = n->next) {
             if (n->state != NULL && n->state != self && n->generation == k->generation) {
-                state = n->state;
-                n->state = NULL;
-                n->generation = 0;
+                break;
             }
         }
         pthread_mutex_unlock(&lock);
-        if (state == NULL) {
+        if (n == NULL) {
             return;
         }
-        pyexec_delete_thread_state(state);
+        n->buried = pyexec_bury_thread_state(n->state);
+        n->state = NULL;
+        n->generation = 0;
     }
 }

@@ -233,6 +233,63 @@ pyexec_delete_thread_state(PyThreadState *state)
     PyThreadState_Delete(state);
 }
 
+/* ---- the same, of a thread that lives ----
+ * From 3.15 on it keeps a pointer to it through the end of the interpreter, and writes there when it takes its next state. So
+ * the memory is left for then. What is returned is for PyMem_RawFree, when the thread has another state or is gone; or NULL. */
+#if PY_VERSION_HEX >= 0x030F0000
+typedef struct {
+    PyMemAllocatorEx real;
+    void *spared;
+} pyexec_sparing;
+
+static inline void
+pyexec_free_all_but_one(void *ctx, void *p)
+{
+    pyexec_sparing *s = (pyexec_sparing *)ctx;
+    if (p != s->spared) {
+        s->real.free(s->real.ctx, p);
+    }
+}
+
+static inline void *
+pyexec_sparing_malloc(void *ctx, size_t n)
+{
+    pyexec_sparing *s = (pyexec_sparing *)ctx;
+    return s->real.malloc(s->real.ctx, n);
+}
+
+static inline void *
+pyexec_sparing_calloc(void *ctx, size_t n, size_t size)
+{
+    pyexec_sparing *s = (pyexec_sparing *)ctx;
+    return s->real.calloc(s->real.ctx, n, size);
+}
+
+static inline void *
+pyexec_sparing_realloc(void *ctx, void *p, size_t n)
+{
+    pyexec_sparing *s = (pyexec_sparing *)ctx;
+    return s->real.realloc(s->real.ctx, p, n);
+}
+#endif
+
+static inline void * /* while no other thread allocates; the GIL is held */
+pyexec_bury_thread_state(PyThreadState *state)
+{
+#if PY_VERSION_HEX >= 0x030F0000
+    pyexec_sparing s = {.spared = state};
+    PyMem_GetAllocator(PYMEM_DOMAIN_RAW, &s.real);
+    PyMemAllocatorEx sparing = {&s, pyexec_sparing_malloc, pyexec_sparing_calloc, pyexec_sparing_realloc, pyexec_free_all_but_one};
+    PyMem_SetAllocator(PYMEM_DOMAIN_RAW, &sparing);
+    pyexec_delete_thread_state(state);
+    PyMem_SetAllocator(PYMEM_DOMAIN_RAW, &s.real);
+    return state;
+#else
+    pyexec_delete_thread_state(state);
+    return NULL;
+#endif
+}
+
 /* ---- the state that is current; it need not be this thread's before 3.12 ---- */
 static inline PyThreadState * /* NULL: the GIL is not held; before 3.12, by nobody */
 pyexec_current_thread_state(void)
