@@ -248,6 +248,7 @@ func TestProcessPerSnippet(t *testing.T) {
 
 // The state after a fork is no snippet's doing, and no fork's twin's.
 func TestForkedStateIsFresh(t *testing.T) {
+	needsInstalled(t, "numpy")
 	ex := openProcess(t, pyexec.Config{RecycleEvery: 1, Preload: []string{"random", "numpy", "numpy.random", "uuid", "tempfile"}})
 	numbers := map[any]bool{}
 	for range 20 {
@@ -288,6 +289,7 @@ func TestNativeModulesSurviveRecycles(t *testing.T) {
 		{"numpy", "import numpy; int(numpy.arange(1000).reshape(10, 100).sum(axis=0).sum())", int64(499500)},
 		{"pandas", "import pandas; int(pandas.DataFrame({'a': [1, 2, 3]}).a.sum())", int64(6)},
 	} {
+		needsInstalled(t, c.module)
 		for _, preload := range [][]string{{c.module}, nil} {
 			recycles, workers := 100, 2
 			if preload == nil {

@@ -248,6 +248,7 @@ func TestOtherInstallationAfterNative(t *testing.T) {
 
 // A module that cannot be preloaded, after one that an interpreter cannot be finalised with, costs nobody the process.
 func TestPreloadFailsAfterNative(t *testing.T) {
+	needsInstalled(t, "numpy")
 	if !alone(t) {
 		return
 	}

@@ -104,12 +104,12 @@ func TestRecycleSurvives(t *testing.T) {
 	}
 }
 
-// numpy cannot be imported a second time in a process (a segfault). Debian's package python3-numpy; make test installs it.
+// numpy cannot be imported a second time in a process (a segfault).
 func TestRecycleSurvivesNumpy(t *testing.T) {
+	needsInstalled(t, "numpy")
 	ex := open(t, pyexec.Config{})
 	use := "import numpy; int(numpy.arange(3).sum())"
-	_, err := ex.Execute(ctx, "import numpy", nil)
-	require.NoError(t, err, "numpy is needed for this test: apt-get install python3-numpy")
+	run(t, ex, "import numpy")
 	for range 10 {
 		assert.Equal(t, int64(3), run(t, ex, use).Value)
 		require.NoError(t, ex.Recycle(ctx))

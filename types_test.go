@@ -399,6 +399,16 @@ func needs(t *testing.T, ex *pyexec.Executor, module string) {
 	}
 }
 
+// needsInstalled is the same before there is an Executor. make test installs numpy where a distribution has it; a Python of
+// somebody's own need not have it.
+func needsInstalled(t *testing.T, module string) {
+	t.Helper()
+	ex, err := pyexec.New(pyexec.Config{Isolation: pyexec.Process, Workers: 1}) // loads nothing into this process
+	require.NoError(t, err)
+	defer ex.Close()
+	needs(t, ex, module)
+}
+
 // needsAllOf are the modules of others that code imports.
 func needsAllOf(t *testing.T, ex *pyexec.Executor, code string) {
 	t.Helper()
