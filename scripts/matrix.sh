@@ -203,7 +203,7 @@ measure() { # logs begin with this; sets of the row what a QUICK run does not ha
     local log=$1
     PYEXEC_TEST_ISOLATION=process tests "$log-process.log" go test -count=1 -timeout "$timeout" -v "${flags[@]}" .
     processes=$(results "$log-process.log")
-    tests "$log-bench.log" go test -run '^$' -bench 'Ratios$' -benchtime 1x -rounds 11 -only '^Execute, cached, (one line|15 lines), reset on$' .
+    tests "$log-bench.log" go test -run '^$' -bench 'Ratios$' -benchtime 1x -rounds 11 -only '^Execute, cached, (one line|15 lines), reset on : ' .
     one=$(ratio "$log-bench.log" 'one line' 'C loop, one line') fifteen=$(ratio "$log-bench.log" '15 lines' 'C loop, 15 lines')
     onoff=$(ratio "$log-bench.log" 'one line' 'Execute, cached, one line, reset off')
     tests "$log-recycle.log" go test -run '^$' -bench 'Recycle$' -benchtime 200x .

@@ -23,7 +23,10 @@ static const struct {
     {"unicodedata", 0x030E},  {"zlib", 0x030B},       {"_ast", 0x030B},      {"atexit", 0x030B},
     {"_datetime", 0x030E},    {"_decimal", 0x030E},   {"_asyncio", 0x030E},  {"_contextvars", 0x030B},
     {"_socket", 0x030E},      {"_ssl", 0x030E},       {"_interpreters", 0x030E}, {"_opcode_metadata", 0x030E},
-    {"_suggestions", 0x030E},
+    {"_suggestions", 0x030E}, {"_collections", 0x030E}, {"_functools", 0x030E},  {"_locale", 0x030E},
+    {"_operator", 0x030E},   {"_queue", 0x030E},      {"_string", 0x030E},     {"_weakref", 0x030E},
+    {"_zoneinfo", 0x030E},   {"errno", 0x030E},       {"grp", 0x030E},         {"itertools", 0x030E},
+    {"pwd", 0x030E},         {"time", 0x030E},        {"_math_integer", 0x030F},
 };
 
 static bool
