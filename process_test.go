@@ -246,6 +246,25 @@ func TestProcessPerSnippet(t *testing.T) {
 	assert.Equal(t, s.Recycles, s.Replaced)
 }
 
+// What makes a process a template shows in no worker.
+func TestEnvironmentIsTheHosts(t *testing.T) {
+	hosts := map[string]any{}
+	for _, v := range os.Environ() {
+		name, value, _ := strings.Cut(v, "=")
+		hosts[name] = value
+	}
+	for _, bound := range []string{"", "1"} {
+		if bound != "" {
+			t.Setenv("LD_BIND_NOW", bound)
+			hosts["LD_BIND_NOW"] = bound
+		}
+		ex, err := pyexec.New(pyexec.Config{Isolation: pyexec.Process, Workers: 1})
+		require.NoError(t, err)
+		assert.Equal(t, hosts, run(t, ex, "import os; dict(os.environ)").Value)
+		require.NoError(t, ex.Close())
+	}
+}
+
 // The state after a fork is no snippet's doing, and no fork's twin's.
 func TestForkedStateIsFresh(t *testing.T) {
 	needsInstalled(t, "numpy")

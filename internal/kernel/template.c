@@ -454,6 +454,9 @@ be_template(void)
         fail("faulthandler could not be enabled");
     }
     pyexec_detach(t.k);
+    if (!pyexec_rehearse(t.k)) {
+        fail("out of memory");
+    }
     /* Until now the death of the host's thread that started this process was its own, too. From here on it is only told
      * to go on, should something have stopped it, and to look at its socket. */
     prctl(PR_SET_PDEATHSIG, SIGCONT);
@@ -466,8 +469,12 @@ catch_template(void)
 {
     int type = 0;
     socklen_t len = sizeof type;
-    if (secure_getenv(PYEXEC_TEMPLATE_ENV) == NULL) {
+    const char *what = secure_getenv(PYEXEC_TEMPLATE_ENV);
+    if (what == NULL) {
         return;
+    }
+    if (strcmp(what, "bound") == 0) {
+        unsetenv("LD_BIND_NOW"); /* that was for us alone: see startTemplate */
     }
     unsetenv(PYEXEC_TEMPLATE_ENV); /* its children are ordinary programs */
     if (getsockopt(PYEXEC_CONTROL_FD, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_SEQPACKET) {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -57,7 +58,7 @@ func startTemplate(c *Config) (*template, error) {
 	t.cmd = &exec.Cmd{
 		Path:       "/proc/self/exe", // also when the file is gone, or another one by now
 		Args:       []string{"pyexec-template"},
-		Env:        append(environ(), templateEnv+"=1"),
+		Env:        environ(),
 		ExtraFiles: []*os.File{theirs},
 		SysProcAttr: &syscall.SysProcAttr{
 			Setsid: true,
@@ -80,15 +81,14 @@ func startTemplate(c *Config) (*template, error) {
 	return t, nil
 }
 
-// environ is the environment for a template: that of the process, without what would make it something else.
+// environ is the environment for a template: that of the process, with what makes it one. The dynamic linker is to find all
+// functions at once, and not in each worker when it first calls one; the template hides that from Python.
 func environ() []string {
-	var env []string
-	for _, v := range os.Environ() {
-		if !strings.HasPrefix(v, templateEnv+"=") {
-			env = append(env, v)
-		}
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, templateEnv+"=") })
+	if _, ok := os.LookupEnv("LD_BIND_NOW"); ok {
+		return append(env, templateEnv+"=1")
 	}
-	return env
+	return append(env, templateEnv+"=bound", "LD_BIND_NOW=1")
 }
 
 func (t *template) begin(c *Config) error {
