@@ -8,8 +8,11 @@
 
 #include "kernel.h"
 
+#include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 typedef struct node {
@@ -298,6 +301,45 @@ pyexec_let_others_run(pyexec_kernel *k)
     PyThreadState *self = PyEval_SaveThread();
     usleep(1000);
     PyEval_RestoreThread(self);
+}
+
+static bool
+wants_processor(unsigned long tid)
+{
+    char path[64], text[256];
+    snprintf(path, sizeof path, "/proc/self/task/%lu/stat", tid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (fd >= 0) {
+        close(fd);
+    }
+    text[n < 0 ? 0 : n] = '\0';
+    const char *name_end = strrchr(text, ')'); /* proc_pid_stat(5): the name may hold anything */
+    return name_end != NULL && strncmp(name_end, ") R", 3) == 0;
+}
+
+bool
+pyexec_let_new_threads_run(pyexec_kernel *k)
+{
+    enum { MAX = 64 };
+    unsigned long tids[MAX];
+    size_t n = 0;
+    bool busy = false;
+    PyThreadState *self = PyThreadState_Get();
+    pthread_mutex_lock(&lock);
+    for (PyThreadState *s = PyInterpreterState_ThreadHead(k->interp); s != NULL && n < MAX; s = PyThreadState_Next(s)) {
+        if (s != self && s->id > k->given_up && !is_ours(s, k->generation)) {
+            tids[n++] = s->native_thread_id;
+        }
+    }
+    pthread_mutex_unlock(&lock);
+    PyEval_SaveThread();
+    usleep(1000);
+    for (size_t i = 0; i < n && !busy; i++) {
+        busy = wants_processor(tids[i]);
+    }
+    PyEval_RestoreThread(self);
+    return busy;
 }
 
 void

@@ -280,6 +280,7 @@ bool pyexec_has_foreign_threads(pyexec_kernel *k); /* threads that snippets star
 void pyexec_stop_foreign_threads(pyexec_kernel *k); /* raise SystemExit in them */
 void pyexec_without_gil(void (*function)(void *), void *arg);
 void pyexec_let_others_run(pyexec_kernel *k);      /* gives up the GIL for a millisecond */
+bool pyexec_let_new_threads_run(pyexec_kernel *k); /* the same; true: one of a snippet's did not sleep at its end */
 void pyexec_clear_thread_states(pyexec_kernel *k); /* all but the current one: their threads make new ones */
 void pyexec_drop_thread_states(pyexec_kernel *k);  /* all but the current one, before Py_FinalizeEx */
 

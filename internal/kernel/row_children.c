@@ -132,7 +132,7 @@ on_waitid(const pyexec_call *c) /* waitid(idtype, id, options) */
 
 /* ---- the end ---- */
 
-enum { WAITS = 200 }; /* of a millisecond: how long a killed process may take */
+enum { WAITS = 2000 }; /* of a millisecond: how long a killed process may take, on a machine that has much else to do */
 
 static bool
 is_gone(pid_t pid)

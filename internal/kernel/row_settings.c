@@ -210,7 +210,8 @@ pyexec_cwd_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s)
 
 /* ---- threads ---- */
 
-enum { RELEASES = 10, WAITS = 200 }; /* of a millisecond: how long threads may take to end */
+/* Milliseconds: how long threads may take to end, those apart in which one has a processor or waits for one; and all. */
+enum { RELEASES = 10, ASLEEP = 200, WAITS = 1000 };
 
 /* A thread that ends before SystemExit reaches it leaves the interpreter's note that one is under way. On 3.11 and 3.12 that
  * note makes every loop of every snippet slower, and on 3.11 a traced function never ends. Only an exception that does
@@ -242,12 +243,14 @@ pyexec_threads_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state
         return 0;
     }
     pyexec_report(k, row, "none", "still running");
-    for (int i = 0; i < WAITS && pyexec_has_new_threads(k); i++) {
+    for (int i = 0, asleep = 0; i < WAITS && asleep < ASLEEP && pyexec_has_new_threads(k); i++) {
         pyexec_stop_foreign_threads(k);
         if (i % RELEASES == RELEASES - 1) { /* only now: what a thread does when it ends may need them */
             pyexec_release_made_locks(k);
         }
-        pyexec_let_others_run(k);
+        if (!pyexec_let_new_threads_run(k)) {
+            asleep++;
+        }
     }
     if (pyexec_has_new_threads(k)) {
         pyexec_give_up_threads(k);
