@@ -2,6 +2,7 @@ package pyexec_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -122,4 +123,27 @@ func TestUnwrap(t *testing.T) {
 	assert.NotErrorIs(t, py, pyexec.ErrType("ArithmeticError"), "a suppressed context is no reason")
 	assert.NotNil(t, py.Context, "but it is there")
 	assert.NotErrorIs(t, py, errors.New("KeyError"))
+}
+
+// A traceback has the innermost thousand frames, on each version, whatever sys.tracebacklimit is that is no int.
+func TestTracebackIsBounded(t *testing.T) {
+	ex := open(t, pyexec.Config{})
+	for _, limit := range []string{"", "sys.tracebacklimit = None", "sys.tracebacklimit = 'x'"} {
+		_, err := ex.Execute(ctx, "import sys\n"+limit+`
+sys.setrecursionlimit(5000)
+def f(n):
+    if n == 0: raise ValueError('the innermost')
+    g(n - 1)
+def g(n):
+    f(n)
+f(2000)`, nil)
+		var py *pyexec.PythonError
+		require.ErrorAs(t, err, &py)
+		assert.Equal(t, 1000, strings.Count(py.Traceback(), "  File "), limit)
+		assert.Contains(t, py.Traceback(), "ValueError: the innermost", limit)
+	}
+	_, err := ex.Execute(ctx, "import sys\nsys.tracebacklimit = 1\ndef f(): 1/0\nf()", nil)
+	var py *pyexec.PythonError
+	require.ErrorAs(t, err, &py)
+	assert.Equal(t, 1, strings.Count(py.Traceback(), "  File "))
 }

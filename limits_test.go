@@ -441,8 +441,10 @@ func TestStuck(t *testing.T) {
 
 // What was left behind in an executor before, on a thread that had run for long, says nothing of a call in the next one.
 func TestLeftBehindAfterAnother(t *testing.T) {
+	taken := make(chan struct{})
+	defer close(taken)
 	for _, burn := range []int{1e8, 1} {
-		ex, err := pyexec.New(pyexec.Config{Grace: time.Second, Logger: slog.New(slog.DiscardHandler)})
+		ex, err := pyexec.New(pyexec.Config{Grace: 3 * time.Second, Logger: slog.New(slog.DiscardHandler)})
 		require.NoError(t, err)
 		d := newDeaf(t, ex)
 		d.vars["n"] = burn
@@ -452,6 +454,15 @@ func TestLeftBehindAfterAnother(t *testing.T) {
 		assert.Len(t, late.Frames, 2, "after %d", burn)
 		d.end()
 		require.NoError(t, ex.Close())
+		for range 50 { // the next call is on another thread: these have all that there are
+			begun := make(chan struct{})
+			go func() {
+				runtime.LockOSThread()
+				close(begun)
+				<-taken
+			}()
+			<-begun
+		}
 	}
 }
 

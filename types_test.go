@@ -1,6 +1,7 @@
 package pyexec_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"math/big"
@@ -471,4 +472,29 @@ func TestDocumentHasTheTypes(t *testing.T) {
 		fmt.Fprintf(&table, "| %s | %s | %s |\n", r.in, r.python, r.out)
 	}
 	generated(t, "README.md", "types", table.String())
+}
+
+type byPointer struct{ A int }
+
+func (p *byPointer) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "text %d", p.A), nil }
+
+// What has an address is encoded by its pointer's methods, as by encoding/json, wherever it is.
+func TestMarshalTextOfPointers(t *testing.T) {
+	type outer struct {
+		In    byPointer
+		Array [1]byPointer
+		Slice []byPointer
+		Map   map[string]byPointer
+		Big   big.Float
+	}
+	v := outer{byPointer{1}, [1]byPointer{{2}}, []byPointer{{3}}, map[string]byPointer{"k": {4}}, *big.NewFloat(1.5)}
+	for _, v := range []any{&v, []outer{v}, [1]outer{v}, v} {
+		ex := open(t, pyexec.Config{})
+		got, err := ex.Run(ctx, pyexec.Snippet{Code: "import json; json.dumps(v)", Vars: pyexec.Vars{"v": v}})
+		require.NoError(t, err)
+		want, err := json.Marshal(v)
+		require.NoError(t, err)
+		assert.JSONEq(t, string(want), got.Value.(string))
+		require.NoError(t, ex.Close())
+	}
 }

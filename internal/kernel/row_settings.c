@@ -210,7 +210,8 @@ pyexec_cwd_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s)
 
 /* ---- threads ---- */
 
-/* Milliseconds: how long threads may take to end, those apart in which one has a processor or waits for one; and all. */
+/* Milliseconds: how long threads may take to end, those apart at whose end one was seen on a processor or waiting for one; and
+ * how long in all. */
 enum { RELEASES = 10, ASLEEP = 200, WAITS = 1000 };
 
 /* A thread that ends before SystemExit reaches it leaves the interpreter's note that one is under way. On 3.11 and 3.12 that

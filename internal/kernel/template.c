@@ -469,12 +469,8 @@ catch_template(void)
 {
     int type = 0;
     socklen_t len = sizeof type;
-    const char *what = secure_getenv(PYEXEC_TEMPLATE_ENV);
-    if (what == NULL) {
+    if (secure_getenv(PYEXEC_TEMPLATE_ENV) == NULL) {
         return;
-    }
-    if (strcmp(what, "bound") == 0) {
-        unsetenv("LD_BIND_NOW"); /* that was for us alone: see startTemplate */
     }
     unsetenv(PYEXEC_TEMPLATE_ENV); /* its children are ordinary programs */
     if (getsockopt(PYEXEC_CONTROL_FD, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_SEQPACKET) {

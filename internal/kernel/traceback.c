@@ -50,7 +50,8 @@ take_back_lines(PyObject *cache, PyObject *name, PyObject *before)
 static PyObject * /* new */
 frame_limit(PyObject *traceback)
 {
-    if (PySys_GetObject("tracebacklimit") != NULL) { /* borrowed */
+    PyObject *own = PySys_GetObject("tracebacklimit"); /* borrowed */
+    if (own != NULL && PyLong_Check(own)) {
         return PyObject_GetAttrString(traceback, "BUILTIN_EXCEPTION_LIMIT");
     }
     return PyLong_FromLong(-1000);

@@ -191,6 +191,16 @@ pyexec_become_worker(pyexec_kernel *k, pyexec_shared *memory)
     accept_changes(k);
 }
 
+static void
+after_fork_of_threading(void)
+{
+    PyObject *threading = PyImport_ImportModule("threading");                                     /* new */
+    PyObject *r = threading == NULL ? NULL : PyObject_CallMethod(threading, "_after_fork", NULL); /* new */
+    PyErr_Clear(); /* nothing depends on it */
+    Py_XDECREF(r);
+    Py_XDECREF(threading);
+}
+
 /* What a worker does first, done by the template until the interpreter has got used to it: byte code is specialised and
  * methods are found then, and no worker copies the pages on which that is noted. */
 bool
@@ -202,11 +212,9 @@ pyexec_rehearse(pyexec_kernel *k)
         if (!pyexec_attach(k)) {
             return false;
         }
-        PyObject *threading = PyImport_ImportModule("threading");                                               /* new */
-        PyObject *r = threading == NULL ? NULL : PyObject_CallMethod(threading, "_after_fork", NULL); /* new */
-        PyErr_Clear(); /* nothing depends on it */
-        Py_XDECREF(r);
-        Py_XDECREF(threading);
+        if (!pyexec_has_foreign_threads(k)) { /* or it would tell them that they have ended */
+            after_fork_of_threading();
+        }
         accept_changes(k);
         pyexec_detach(k);
         (void)pyexec_run(k, id, 1, PYEXEC_RESET, 0, name, sizeof name - 1, code, sizeof code - 1, NULL, 0, NULL, 0, 0, NULL, 0);

@@ -53,7 +53,6 @@ func startTemplate(c *Config) (*template, error) {
 		return nil, startError(fmt.Sprintf("socketpair: %v", err))
 	}
 	theirs := os.NewFile(uintptr(pair[1]), "template")
-	defer theirs.Close()
 	t := &template{control: pair[0]}
 	t.cmd = &exec.Cmd{
 		Path:       "/proc/self/exe", // also when the file is gone, or another one by now
@@ -68,7 +67,9 @@ func startTemplate(c *Config) (*template, error) {
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	if err := t.cmd.Start(); err != nil {
+	err = t.cmd.Start()
+	theirs.Close() // or the template's death would not show on ours
+	if err != nil {
 		t.close()
 		return nil, startError(err.Error())
 	}
@@ -81,14 +82,10 @@ func startTemplate(c *Config) (*template, error) {
 	return t, nil
 }
 
-// environ is the environment for a template: that of the process, with what makes it one. The dynamic linker is to find all
-// functions at once, and not in each worker when it first calls one; the template hides that from Python.
+// environ is the environment for a template: that of the process, with what makes it one.
 func environ() []string {
 	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, templateEnv+"=") })
-	if _, ok := os.LookupEnv("LD_BIND_NOW"); ok {
-		return append(env, templateEnv+"=1")
-	}
-	return append(env, templateEnv+"=bound", "LD_BIND_NOW=1")
+	return append(env, templateEnv+"=1")
 }
 
 func (t *template) begin(c *Config) error {

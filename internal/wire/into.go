@@ -218,15 +218,15 @@ func (d *decoder) sequence(v reflect.Value, got string, info byte, n uint64) err
 	return d.fail(got, v, "")
 }
 
-// slice makes room for as many items as are said to come, up to a bound: heads within heads must not add up to more memory
-// than the items that come.
+// slice makes room for as many items as are said to come, up to a bound, and for more as they come: of heads within heads
+// each says so.
 func (d *decoder) slice(v reflect.Value, info byte, n uint64) error {
 	if err := d.enter(info, n); err != nil {
 		return err
 	}
 	room := 0
 	if info != indefinite {
-		room = int(min(n, 1<<16))
+		room = int(min(n, 1<<10))
 	}
 	s := reflect.New(v.Type()).Elem() // addressable, to grow
 	s.Set(reflect.MakeSlice(v.Type(), room, room))

@@ -66,7 +66,7 @@ func formOf(t reflect.Type) form {
 		return f.(form)
 	}
 	f := byValue
-	if t.Kind() == reflect.Struct && !t.Implements(textMarshaler) {
+	if (t.Kind() == reflect.Struct || t.Kind() == reflect.Array) && !t.Implements(textMarshaler) {
 		if _, known, _ := new(encoder).known(nil, reflect.Zero(t).Interface(), 1); !known {
 			f = byKind
 		}
