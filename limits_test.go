@@ -443,8 +443,8 @@ func TestStuck(t *testing.T) {
 func TestLeftBehindAfterAnother(t *testing.T) {
 	taken := make(chan struct{})
 	defer close(taken)
-	for _, burn := range []int{1e8, 1} {
-		ex, err := pyexec.New(pyexec.Config{Grace: 3 * time.Second, Logger: slog.New(slog.DiscardHandler)})
+	for _, burn := range []int{2e8, 1} {
+		ex, err := pyexec.New(pyexec.Config{Grace: 2 * time.Second, Logger: slog.New(slog.DiscardHandler)})
 		require.NoError(t, err)
 		d := newDeaf(t, ex)
 		d.vars["n"] = burn
