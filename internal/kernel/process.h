@@ -164,6 +164,5 @@ void pyexec_worker_signals(void);
 
 /* Between PyOS_BeforeFork and serving, in the child. GIL held. */
 void pyexec_become_worker(pyexec_kernel *k, pyexec_shared *shared);
-bool pyexec_rehearse(pyexec_kernel *k); /* in the template, before it forks; GIL not held; false: out of memory */
 
 #endif /* PYEXEC_PROCESS_H */

@@ -454,9 +454,6 @@ be_template(void)
         fail("faulthandler could not be enabled");
     }
     pyexec_detach(t.k);
-    if (!pyexec_rehearse(t.k)) {
-        fail("out of memory");
-    }
     /* Until now the death of the host's thread that started this process was its own, too. From here on it is only told
      * to go on, should something have stopped it, and to look at its socket. */
     prctl(PR_SET_PDEATHSIG, SIGCONT);

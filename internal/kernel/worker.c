@@ -171,60 +171,18 @@ seed_numpy(void)
     Py_XDECREF(r);
 }
 
-/* What Python and modules do after a fork is no snippet's doing. */
-static void
-accept_changes(pyexec_kernel *k)
-{
-    if (pyexec_modules_accept(k) < 0) {
-        _exit(PYEXEC_LOST);
-    }
-    pyexec_watch_accept(k);
-    pyexec_gc_keep(k);
-}
-
 void
 pyexec_become_worker(pyexec_kernel *k, pyexec_shared *memory)
 {
     shared = memory;
     pyexec_guard_worker(&shared->forks);
     seed_numpy();
-    accept_changes(k);
-}
-
-static void
-after_fork_of_threading(void)
-{
-    PyObject *threading = PyImport_ImportModule("threading");                                     /* new */
-    PyObject *r = threading == NULL ? NULL : PyObject_CallMethod(threading, "_after_fork", NULL); /* new */
-    PyErr_Clear(); /* nothing depends on it */
-    Py_XDECREF(r);
-    Py_XDECREF(threading);
-}
-
-/* What a worker does first, done by the template until the interpreter has got used to it: byte code is specialised and
- * methods are found then, and no worker copies the pages on which that is noted. */
-bool
-pyexec_rehearse(pyexec_kernel *k)
-{
-    enum { TIMES = 20 };
-    static const char name[] = "rehearsal.py", code[] = "pass";
-    for (uint64_t id = 1; id <= TIMES; id++) {
-        if (!pyexec_attach(k)) {
-            return false;
-        }
-        if (!pyexec_has_foreign_threads(k)) { /* or it would tell them that they have ended */
-            after_fork_of_threading();
-        }
-        accept_changes(k);
-        pyexec_detach(k);
-        (void)pyexec_run(k, id, 1, PYEXEC_RESET, 0, name, sizeof name - 1, code, sizeof code - 1, NULL, 0, NULL, 0, 0, NULL, 0);
+    /* What Python and modules do after a fork is no snippet's doing. */
+    if (pyexec_modules_accept(k) < 0) {
+        _exit(PYEXEC_LOST);
     }
-    if (!pyexec_attach(k)) {
-        return false;
-    }
-    pyexec_codes_clear(k, true);
-    pyexec_detach(k);
-    return true;
+    pyexec_watch_accept(k);
+    pyexec_gc_keep(k);
 }
 
 #endif /* __linux__ */
