@@ -266,6 +266,43 @@ func TestForkedStateIsFresh(t *testing.T) {
 }
 
 // Snippets run on Python's main thread, and what they do with signals is undone.
+// What threading does after a fork is left out where there is nothing to do, and only there.
+func TestThreadsOfForks(t *testing.T) {
+	const alone = "import os, threading\nmain = threading.main_thread()\n" +
+		"alone = threading.enumerate() == [main] and main.is_alive() and main.ident == threading.get_ident()\n" +
+		"number = main.native_id == os.getpid()\n" +
+		"builtin = os.register_at_fork.__self__.__name__"
+	folder := t.TempDir()
+	module := "import threading\nthread = threading.Thread(target=threading.Event().wait, daemon=True)\nthread.start()"
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "busy.py"), []byte(module), 0o600))
+	for name, c := range map[string]pyexec.Config{
+		"one thread":         {RecycleEvery: 1},
+		"a preloaded thread": {RecycleEvery: 1, Paths: []string{folder}, Preload: []string{"busy"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ex := openProcess(t, c)
+			for range 2 {
+				res := run(t, ex, alone)
+				assert.Equal(t, true, res.Vars()["alone"])
+				assert.Equal(t, "posix", res.Vars()["builtin"])
+				if name == "one thread" {
+					assert.Equal(t, true, res.Vars()["number"])
+					continue
+				}
+				assert.Equal(t, false, run(t, ex, "import busy\nx = busy.thread.is_alive()").Vars()["x"])
+			}
+			res := run(t, ex, `import os, threading
+thread = threading.Thread(target=threading.Event().wait, daemon=True)
+thread.start()
+pid = os.fork()
+if pid == 0:
+    os._exit(threading.active_count() + 10 * thread.is_alive())
+status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])`)
+			assert.Equal(t, int64(1), res.Vars()["status"])
+		})
+	}
+}
+
 func TestSignalHandlers(t *testing.T) {
 	ex := openProcess(t, pyexec.Config{})
 	res := run(t, ex, "import signal, os\ngot = []\nsignal.signal(signal.SIGUSR1, lambda *a: got.append(1))\nos.kill(os.getpid(), signal.SIGUSR1)\nimport threading\nmain = threading.current_thread() is threading.main_thread()\ngot")

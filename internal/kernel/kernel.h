@@ -260,6 +260,9 @@ int pyexec_set_executable(void);
 int pyexec_search_path(pyexec_kernel *k, pyexec_failure *f);
 bool pyexec_same_installation(const pyexec_config *a, const pyexec_config *b); /* GIL not needed */
 
+/* fork.c */
+PyObject *pyexec_import_threading(void); /* new */
+
 /* lifecycle.c */
 int pyexec_fail_exception(pyexec_failure *f, const char *what); /* -1; takes the exception that is set */
 

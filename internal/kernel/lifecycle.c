@@ -88,8 +88,8 @@ preload(pyexec_kernel *k, pyexec_failure *f)
 static int
 prepare(pyexec_kernel *k, pyexec_failure *f)
 {
-    PyObject *threading = PyImport_ImportModule("threading"); /* new: its main thread is to be this one */
-    PyObject *warnings = PyImport_ImportModule("warnings");   /* new: rows of the reset table are in it */
+    PyObject *threading = pyexec_import_threading();        /* new: its main thread is to be this one */
+    PyObject *warnings = PyImport_ImportModule("warnings"); /* new: rows of the reset table are in it */
     Py_XDECREF(threading);
     Py_XDECREF(warnings);
     if (threading == NULL || warnings == NULL || pyexec_set_executable() < 0 || make_namespace(k) < 0) {

@@ -162,7 +162,13 @@ void pyexec_serve(pyexec_kernel *k, int fd, uint64_t cpu) __attribute__((noretur
 
 void pyexec_worker_signals(void);
 
-/* Between PyOS_BeforeFork and serving, in the child. GIL held. */
+/* fork.c: PyOS_BeforeFork and so on for workers, with less to do. GIL held, but for the first. */
+void pyexec_fork_template(void); /* this process is there to fork workers; before Python is initialised */
+void pyexec_before_fork(pyexec_kernel *k);
+void pyexec_after_fork_parent(void);
+void pyexec_after_fork_child(void);
+
+/* After the fork and before serving, in the child. GIL held. */
 void pyexec_become_worker(pyexec_kernel *k, pyexec_shared *shared);
 
 #endif /* PYEXEC_PROCESS_H */

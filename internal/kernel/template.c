@@ -245,7 +245,7 @@ static void __attribute__((noreturn))
 child(int socket, int other_end, int memory)
 {
     sigset_t none;
-    PyOS_AfterFork_Child();
+    pyexec_after_fork_child();
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != t.pid || setsid() < 0 ||
         dup3(memory, PYEXEC_REPORT_FD, O_CLOEXEC) < 0) {
         _exit(1);
@@ -279,13 +279,13 @@ fork_worker(uint64_t id)
         !pyexec_attach(t.k)) {
         goto done;
     }
-    PyOS_BeforeFork();
+    pyexec_before_fork(t.k);
     pid = fork();
     if (pid == 0) {
         child(pair[1], pair[0], memory);
     }
     int saved = errno;
-    PyOS_AfterFork_Parent();
+    pyexec_after_fork_parent();
     pyexec_detach(t.k);
     errno = saved;
     if (pid < 0) {
@@ -446,6 +446,7 @@ be_template(void)
     configure(&config);
     pyexec_worker_signals();
     pyexec_lifecycle_here();
+    pyexec_fork_template();
     t.k = pyexec_start(&config, &failure);
     if (t.k == NULL) {
         fail(failure.message);
