@@ -8,11 +8,9 @@
 
 #include "kernel.h"
 
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 typedef struct node {
@@ -233,29 +231,39 @@ pyexec_on_call_thread(void)
     return mine != NULL && mine->state == PyThreadState_Get();
 }
 
-static bool
-has_foreign(pyexec_kernel *k, uint64_t after)
+/* A thread that is not of the host's calls: a snippet has begun it, or native code. */
+typedef struct {
+    unsigned long ident, native_id;
+} foreign;
+
+enum { AT_ONCE = 64 }; /* the others get their turn when these have ended */
+
+/* The first of those with states numbered above `after`; how many were found, at most max. */
+static size_t
+foreign_threads(pyexec_kernel *k, uint64_t after, foreign *found, size_t max)
 {
-    bool found = false;
+    size_t n = 0;
     PyThreadState *self = PyThreadState_Get();
     pthread_mutex_lock(&lock);
-    for (PyThreadState *s = PyInterpreterState_ThreadHead(k->interp); s != NULL && !found; s = PyThreadState_Next(s)) {
-        found = s != self && s->id > after && !is_ours(s, k->generation);
+    for (PyThreadState *s = PyInterpreterState_ThreadHead(k->interp); s != NULL && n < max; s = PyThreadState_Next(s)) {
+        if (s != self && s->id > after && !is_ours(s, k->generation)) {
+            found[n++] = (foreign){s->thread_id, s->native_thread_id};
+        }
     }
     pthread_mutex_unlock(&lock);
-    return found;
+    return n;
 }
 
 bool
 pyexec_has_foreign_threads(pyexec_kernel *k)
 {
-    return has_foreign(k, 0);
+    return foreign_threads(k, 0, &(foreign){0}, 1) > 0;
 }
 
 bool
 pyexec_has_new_threads(pyexec_kernel *k)
 {
-    return has_foreign(k, k->given_up);
+    return foreign_threads(k, k->given_up, &(foreign){0}, 1) > 0;
 }
 
 /* They have been told to end, and will when they wake up. Until then they are nobody's fault any more. */
@@ -270,19 +278,10 @@ pyexec_give_up_threads(pyexec_kernel *k)
 void
 pyexec_stop_foreign_threads(pyexec_kernel *k)
 {
-    enum { MAX = 64 };
-    unsigned long ids[MAX];
-    size_t n = 0;
-    PyThreadState *self = PyThreadState_Get();
-    pthread_mutex_lock(&lock);
-    for (PyThreadState *s = PyInterpreterState_ThreadHead(k->interp); s != NULL && n < MAX; s = PyThreadState_Next(s)) {
-        if (s != self && !is_ours(s, k->generation)) {
-            ids[n++] = s->thread_id;
-        }
-    }
-    pthread_mutex_unlock(&lock);
+    foreign threads[AT_ONCE];
+    size_t n = foreign_threads(k, 0, threads, AT_ONCE);
     for (size_t i = 0; i < n; i++) {
-        PyThreadState_SetAsyncExc(ids[i], PyExc_SystemExit);
+        PyThreadState_SetAsyncExc(threads[i].ident, PyExc_SystemExit);
     }
 }
 
@@ -306,37 +305,21 @@ pyexec_let_others_run(pyexec_kernel *k)
 static bool
 wants_processor(unsigned long tid)
 {
-    char path[64], text[256];
+    char path[64], state = 0;
     snprintf(path, sizeof path, "/proc/self/task/%lu/stat", tid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    if (fd >= 0) {
-        close(fd);
-    }
-    text[n < 0 ? 0 : n] = '\0';
-    const char *name_end = strrchr(text, ')'); /* proc_pid_stat(5): the name may hold anything */
-    return name_end != NULL && strncmp(name_end, ") R", 3) == 0;
+    return pyexec_read_stat(path, &state, &(pid_t){0}) && state == 'R';
 }
 
 bool
 pyexec_let_new_threads_run(pyexec_kernel *k)
 {
-    enum { MAX = 64 };
-    unsigned long tids[MAX];
-    size_t n = 0;
+    foreign threads[AT_ONCE];
+    size_t n = foreign_threads(k, k->given_up, threads, AT_ONCE);
     bool busy = false;
-    PyThreadState *self = PyThreadState_Get();
-    pthread_mutex_lock(&lock);
-    for (PyThreadState *s = PyInterpreterState_ThreadHead(k->interp); s != NULL && n < MAX; s = PyThreadState_Next(s)) {
-        if (s != self && s->id > k->given_up && !is_ours(s, k->generation)) {
-            tids[n++] = s->native_thread_id;
-        }
-    }
-    pthread_mutex_unlock(&lock);
-    PyEval_SaveThread();
+    PyThreadState *self = PyEval_SaveThread();
     usleep(1000);
     for (size_t i = 0; i < n && !busy; i++) {
-        busy = wants_processor(tids[i]);
+        busy = wants_processor(threads[i].native_id);
     }
     PyEval_RestoreThread(self);
     return busy;

@@ -277,15 +277,18 @@ bool pyexec_attach_again(void); /* on a thread that is attached; true: it still 
 void pyexec_detach(pyexec_kernel *k);
 void pyexec_attach_init(void);
 bool pyexec_on_call_thread(void); /* and not on one that a snippet started */
-bool pyexec_has_new_threads(pyexec_kernel *k); /* the same, but for those given up */
-void pyexec_give_up_threads(pyexec_kernel *k);
 bool pyexec_has_foreign_threads(pyexec_kernel *k); /* threads that snippets started and that still run */
+bool pyexec_has_new_threads(pyexec_kernel *k);     /* the same, but for those given up */
+void pyexec_give_up_threads(pyexec_kernel *k);
 void pyexec_stop_foreign_threads(pyexec_kernel *k); /* raise SystemExit in them */
 void pyexec_without_gil(void (*function)(void *), void *arg);
 void pyexec_let_others_run(pyexec_kernel *k);      /* gives up the GIL for a millisecond */
 bool pyexec_let_new_threads_run(pyexec_kernel *k); /* the same; true: one of a snippet's did not sleep at its end */
 void pyexec_clear_thread_states(pyexec_kernel *k); /* all but the current one: their threads make new ones */
 void pyexec_drop_thread_states(pyexec_kernel *k);  /* all but the current one, before Py_FinalizeEx */
+
+/* procstat.c: proc_pid_stat(5), of a process or thread; GIL or not */
+bool pyexec_read_stat(const char *path, char *state, pid_t *parent);
 
 /* runtime.c */
 void pyexec_be_main_thread(PyThreadState *state);
@@ -837,7 +840,7 @@ int pyexec_objects_adopt(pyexec_kernel *k);       /* as it ends: what it changed
 int pyexec_objects_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
 void pyexec_objects_clear(pyexec_kernel *k);
 
-/* row_classes.c */
+/* undos.c: what attributes were, once for each object and name */
 enum { PYEXEC_OF_TYPE, PYEXEC_OF_FUNCTION, PYEXEC_OF_OBJECT, PYEXEC_OF_ATTRIBUTE };
 
 typedef struct {
@@ -855,6 +858,15 @@ typedef struct {
     size_t n, cap, mask;
 } pyexec_undos;
 
+pyexec_undo *pyexec_undos_find(const pyexec_undos *u, PyObject *object, PyObject *name); /* NULL: there is none */
+bool pyexec_undo_is_alive(const pyexec_undo *e); /* its object is */
+/* Keep what an attribute was (old is borrowed, may be NULL), unless that is kept already. Of a dict that is only handed out
+ * what is in it is kept, and not the dict itself until another is put in its place: it may well lead to the object that it
+ * belongs to, which would then be found alive although it is the snippet's own, and garbage. */
+int pyexec_undos_keep(pyexec_undos *u, uint8_t kind, PyObject *object, PyObject *name, PyObject *old, bool handed_out);
+void pyexec_undos_free(pyexec_undos *u);
+
+/* row_classes.c */
 int pyexec_classes_snapshot(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
 int pyexec_classes_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
 bool pyexec_is_watched(PyObject *v);                      /* it hangs on a module, and a snippet runs */

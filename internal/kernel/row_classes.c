@@ -2,10 +2,8 @@
  *
  * There are thousands, so none is copied or compared. What changes them is made to tell instead: the slot through which
  * every assignment to an attribute of a class or function goes is ours, and keeps what was there before, once per call
- * and attribute. Nothing was kept: nothing changed. What an import changes belongs to the import, and is not kept.
- *
- * An entry refers to its class or function weakly: what the snippet made itself is gone when the entries are looked at,
- * and its entries are void. */
+ * and attribute (undos.c). Nothing was kept: nothing changed. What an import changes belongs to the import, and is not
+ * kept. */
 #include "compat.h"
 
 #include "kernel.h"
@@ -18,133 +16,6 @@ static pyexec_kernel *current = NULL;
 static setattrofunc set_type_attribute = NULL; /* the interpreter's own */
 static setter set_object_class = NULL;
 static getter get_function_dict = NULL, get_function_kwdefaults = NULL, get_function_annotations = NULL;
-
-static pyexec_undo *
-find_entry(pyexec_kernel *k, PyObject *object, PyObject *name, size_t *at)
-{
-    pyexec_undos *u = &k->undos;
-    size_t hash = ((uintptr_t)object >> 4) * 31 ^ (size_t)PyObject_Hash(name);
-    for (size_t i = hash & u->mask; u->mask != 0; i = (i + 1) & u->mask) {
-        *at = i;
-        if (u->index[i] == 0) {
-            return NULL;
-        }
-        pyexec_undo *e = &u->items[u->index[i] - 1];
-        if (e->object == object && (e->name == name || PyUnicode_Compare(e->name, name) == 0)) {
-            return e;
-        }
-    }
-    return NULL;
-}
-
-static void
-drop_entry(const pyexec_undo *e)
-{
-    Py_DECREF(e->ref);
-    Py_DECREF(e->name);
-    Py_XDECREF(e->old);
-    Py_XDECREF(e->contents);
-}
-
-static bool is_alive(const pyexec_undo *e);
-
-/* Void entries go first: with ResetNone, nobody else throws them out. */
-static int
-make_room(pyexec_undos *u)
-{
-    size_t alive = 0;
-    pyexec_undos old = *u;
-    pyexec_undo *dropped = u->n == 0 ? NULL : malloc(u->n * sizeof *dropped);
-    size_t ndropped = 0;
-    for (size_t i = 0; dropped != NULL && i < old.n; i++) {
-        if (is_alive(&u->items[i])) {
-            u->items[alive++] = u->items[i];
-        }
-        else {
-            dropped[ndropped++] = u->items[i];
-        }
-    }
-    u->n = dropped == NULL ? u->n : alive;
-    size_t cap = u->n < u->cap / 2 ? u->cap : u->cap == 0 ? 32 : u->cap * 2;
-    pyexec_undo *items = realloc(u->items, cap * sizeof *items);
-    uint32_t *index = items == NULL ? NULL : calloc(cap * 2, sizeof *index);
-    u->items = items == NULL ? u->items : items;
-    if (index == NULL) {
-        free(dropped);
-        return -1;
-    }
-    free(u->index);
-    u->index = index;
-    u->cap = cap;
-    u->mask = cap * 2 - 1;
-    for (size_t i = 0; i < u->n; i++) {
-        size_t at = (((uintptr_t)items[i].object >> 4) * 31 ^ (size_t)PyObject_Hash(items[i].name)) & u->mask;
-        while (index[at] != 0) {
-            at = (at + 1) & u->mask;
-        }
-        index[at] = (uint32_t)i + 1;
-    }
-    for (size_t i = 0; i < ndropped; i++) { /* last: this can run finalizers, which can come back here */
-        drop_entry(&dropped[i]);
-    }
-    free(dropped);
-    return 0;
-}
-
-static bool
-is_alive(const pyexec_undo *e)
-{
-    PyObject *v = NULL;
-    if (!PyWeakref_Check(e->ref)) {
-        return true; /* it can have no weak references: held for itself */
-    }
-    bool alive = pyexec_weakref_get(e->ref, &v) == 1 && v == e->object;
-    Py_XDECREF(v);
-    PyErr_Clear();
-    return alive;
-}
-
-/* Keep what an attribute was, unless that is kept already. Of a dict that is only handed out what is in it is kept, and not
- * the dict itself until another is put in its place: it may well lead to the object that it belongs to, which would then
- * be found alive although it is the snippet's own, and garbage. */
-static int
-keep(pyexec_kernel *k, uint8_t kind, PyObject *object, PyObject *name, PyObject *old /* borrowed, may be NULL */,
-     bool handed_out)
-{
-    size_t at = 0;
-    pyexec_undo *e = find_entry(k, object, name, &at);
-    if (e != NULL && is_alive(e)) {
-        if (e->old == NULL && e->contents != NULL && !handed_out) {
-            e->old = Py_XNewRef(old);
-        }
-        return 0;
-    }
-    PyObject *ref = PyWeakref_NewRef(object, NULL); /* new */
-    if (ref == NULL) {
-        PyErr_Clear();
-        ref = Py_NewRef(object);
-    }
-    pyexec_undo entry = {kind, object, ref, Py_NewRef(name), handed_out ? NULL : Py_XNewRef(old), NULL};
-    if (old != NULL && PyDict_CheckExact(old)) {
-        entry.contents = PyDict_Copy(old); /* new */
-    }
-    if (e != NULL) { /* of an object that had this address before */
-        pyexec_undo void_one = *e;
-        *e = entry;
-        drop_entry(&void_one);
-        return 0;
-    }
-    if (k->undos.n == k->undos.cap) {
-        if (make_room(&k->undos) < 0) {
-            PyErr_NoMemory();
-            return -1;
-        }
-        find_entry(k, object, name, &at);
-    }
-    k->undos.items[k->undos.n++] = entry;
-    k->undos.index[at] = (uint32_t)k->undos.n;
-    return 0;
-}
 
 /* True while the entries themselves are looked at: that is no doing of the snippet's. */
 static bool looking = false;
@@ -165,11 +36,10 @@ watching(void)
 static bool
 is_own_class(pyexec_kernel *k, PyTypeObject *type, PyObject *dict)
 {
-    size_t at = 0;
     PyObject *module = PyDict_GetItemWithError(dict, k->str_module); /* borrowed */
     PyErr_Clear();
     return module != NULL && PyUnicode_CheckExact(module) && PyUnicode_CompareWithASCIIString(module, "__main__") == 0 &&
-           (k->undos.n == 0 || find_entry(k, (PyObject *)type, k->str_module, &at) == NULL);
+           (k->undos.n == 0 || pyexec_undos_find(&k->undos, (PyObject *)type, k->str_module) == NULL);
 }
 
 static int
@@ -193,7 +63,7 @@ keep_type_attribute(pyexec_kernel *k, PyTypeObject *type, PyObject *name)
                 PyErr_Clear();
             }
         }
-        result = PyErr_Occurred() ? -1 : keep(k, PYEXEC_OF_TYPE, (PyObject *)type, name, old, false);
+        result = PyErr_Occurred() ? -1 : pyexec_undos_keep(&k->undos, PYEXEC_OF_TYPE, (PyObject *)type, name, old, false);
         Py_XDECREF(old);
     }
     Py_DECREF(dict);
@@ -236,7 +106,7 @@ keep_function_attribute(pyexec_kernel *k, PyObject *f, PyObject *name)
     }
     PyObject *old = function_attribute(f, name); /* new */
     PyErr_Clear();
-    int rc = keep(k, PYEXEC_OF_FUNCTION, f, name, old, false);
+    int rc = pyexec_undos_keep(&k->undos, PYEXEC_OF_FUNCTION, f, name, old, false);
     Py_XDECREF(old);
     return rc;
 }
@@ -258,7 +128,7 @@ hand_out(PyObject *f, const char *name, PyObject *v /* stolen, may be NULL */)
     pyexec_kernel *k = watching();
     if (v != NULL && k != NULL && PyDict_CheckExact(v) && !is_own_function(k, f)) {
         PyObject *key = PyUnicode_InternFromString(name); /* new */
-        if (key == NULL || keep(k, PYEXEC_OF_FUNCTION, f, key, v, true) < 0) {
+        if (key == NULL || pyexec_undos_keep(&k->undos, PYEXEC_OF_FUNCTION, f, key, v, true) < 0) {
             Py_CLEAR(v);
         }
         Py_XDECREF(key);
@@ -292,7 +162,7 @@ on_object_class(PyObject *v, PyObject *class, void *closure)
     pyexec_kernel *k = watching();
     if (k != NULL) {
         PyObject *name = PyUnicode_InternFromString("__class__"); /* new */
-        int rc = name == NULL ? -1 : keep(k, PYEXEC_OF_OBJECT, v, name, (PyObject *)Py_TYPE(v), false);
+        int rc = name == NULL ? -1 : pyexec_undos_keep(&k->undos, PYEXEC_OF_OBJECT, v, name, (PyObject *)Py_TYPE(v), false);
         Py_XDECREF(name);
         if (rc < 0) {
             return -1;
@@ -335,7 +205,7 @@ pyexec_before_set(PyObject *v, PyObject *name)
     }
     PyObject *old = PyObject_GenericGetAttr(v, name); /* new; NULL: it is not set */
     PyErr_Clear();
-    int rc = keep(k, PYEXEC_OF_ATTRIBUTE, v, name, old, false);
+    int rc = pyexec_undos_keep(&k->undos, PYEXEC_OF_ATTRIBUTE, v, name, old, false);
     Py_XDECREF(old);
     return rc;
 }
@@ -563,7 +433,7 @@ is_made_in_call(pyexec_kernel *k, PyObject *made /* list, may be NULL */, const 
 static int
 undo(pyexec_kernel *k, PyObject **made, const pyexec_undo *e)
 {
-    if (!is_alive(e)) {
+    if (!pyexec_undo_is_alive(e)) {
         return 0;
     }
     looking = true;
@@ -598,16 +468,6 @@ undo(pyexec_kernel *k, PyObject **made, const pyexec_undo *e)
     return result;
 }
 
-static void
-release(pyexec_undos *u)
-{
-    for (size_t i = 0; i < u->n; i++) {
-        drop_entry(&u->items[i]);
-    }
-    free(u->items);
-    free(u->index);
-}
-
 int
 pyexec_classes_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s)
 {
@@ -621,15 +481,14 @@ pyexec_classes_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state
         result |= undo(k, &made, &u.items[i - 1]);
     }
     Py_XDECREF(made);
-    release(&u);
+    pyexec_undos_free(&u);
     return result;
 }
 
 void
 pyexec_classes_clear(pyexec_kernel *k)
 {
-    release(&k->undos);
-    k->undos = (pyexec_undos){0};
+    pyexec_undos_free(&k->undos);
     Py_CLEAR(k->str_module);
     Py_CLEAR(k->type_dict);
     if (current == k) {

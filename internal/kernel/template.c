@@ -135,22 +135,12 @@ reap(void)
 }
 
 static pid_t
-parent_of(const char *pid)
+parent_of(pid_t pid)
 {
-    char path[64], buf[512];
-    snprintf(path, sizeof path, "/proc/%s/stat", pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, buf, sizeof buf - 1);
-    if (fd >= 0) {
-        close(fd);
-    }
-    if (n <= 0) {
-        return 0;
-    }
-    buf[n] = '\0';
-    const char *end = strrchr(buf, ')'); /* of the name, which can hold anything */
-    int parent = 0;
-    return end != NULL && sscanf(end, ") %*c %d", &parent) == 1 ? parent : 0;
+    char path[64], state = 0;
+    pid_t parent = 0;
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    return pyexec_read_stat(path, &state, &parent) ? parent : 0;
 }
 
 static bool
@@ -173,7 +163,7 @@ kill_orphans(void)
     struct dirent *entry = NULL;
     while (proc != NULL && (entry = readdir(proc)) != NULL) {
         pid_t pid = (pid_t)atoi(entry->d_name);
-        if (pid > 1 && !is_worker(pid) && parent_of(entry->d_name) == t.pid) {
+        if (pid > 1 && !is_worker(pid) && parent_of(pid) == t.pid) {
             kill(pid, SIGKILL);
             found = true;
         }
