@@ -1,6 +1,6 @@
 /* rows.c: the table of what a snippet can leave behind. The documents and the tests are made from it, too.
  *
- * To add a row: an entry here and a case in the tests of the table (reset_test.go says how). A state that hangs on a
+ * To add a row: an entry here and a case in the tests of the table (reset_rows_test.go says how). A state that hangs on a
  * module, be it an attribute, a container, an instance or a class, is put back already by the rows "modules", "objects"
  * and "classes"; its own row names it, so that it is documented and tested. Any other needs two functions in a row_*.c:
  * one to take what is there at the start, one to compare and put back. Whatever they look at must be watched (watch.c),
