@@ -220,7 +220,7 @@ func (e *Executor) run(ctx context.Context, s *Snippet, hash uint64, compileOnly
 	}
 	var h *host
 	if e.asks(s) && !compileOnly {
-		if h, err = e.newHost(ctx, s); err != nil {
+		if h, err = e.newHost(ctx, deadline, s); err != nil {
 			return nil, err
 		}
 	}
@@ -249,7 +249,7 @@ func (e *Executor) run(ctx context.Context, s *Snippet, hash uint64, compileOnly
 			ctx, cancel = context.WithTimeout(ctx, deadline-start)
 			defer cancel()
 		}
-		err = e.runInProcess(ctx, w)
+		err = e.runInWorker(ctx, w)
 	case ctx.Done() == nil && deadline == 0, e.isBrief(w, s):
 		err = w.worker.Run(&w.call, &w.reply)
 	default:

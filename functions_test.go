@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -324,6 +325,59 @@ func TestFunctionContext(t *testing.T) {
 		return ctx.Err()
 	}}})
 	require.ErrorIs(t, err, context.Canceled)
+}
+
+// A Snippet's Timeout is a deadline like that of ctx; and printing what a function gives up with is not cut short by it.
+func TestFunctionContextHasTheTimeout(t *testing.T) {
+	ex := open(t, pyexec.Config{})
+	res, err := ex.Run(ctx, pyexec.Snippet{Code: "f()", Timeout: 20 * time.Millisecond, Functions: pyexec.Functions{"f": func(ctx context.Context) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}}})
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	var py *pyexec.PythonError
+	if errors.As(err, &py) { // it was faster than the call was stopped
+		assert.Contains(t, py.Traceback(), "snippet.py")
+	}
+	require.NotNil(t, res)
+	run(t, ex, "x = 1")
+}
+
+// Whoever calls Run does not wait for a function, Writer or Reader that does not return.
+func TestFunctionsThatDoNotReturn(t *testing.T) {
+	for name, code := range map[string]string{
+		"function":      "f()",
+		"in a thread":   "import threading\nfor _ in range(3): threading.Thread(target=f).start()\nf()",
+		"caught":        "while True:\n    try: f()\n    except BaseException: pass",
+		"output":        "print('x', flush=True)",
+		"after another": "add(1, 2)\nf()",
+	} {
+		t.Run(name, func(t *testing.T) {
+			ex := open(t, pyexec.Config{Functions: functions, Grace: 50 * time.Millisecond})
+			goroutines := runtime.NumGoroutine()
+			for range 8 {
+				back := make(chan struct{})
+				s := pyexec.Snippet{Code: code, Timeout: 20 * time.Millisecond, Functions: pyexec.Functions{"f": func() { <-back }}}
+				if name == "output" {
+					s.Stdout = writerFunc(func(p []byte) (int, error) { <-back; return len(p), nil })
+				}
+				result := make(chan error, 1)
+				go func() { _, err := ex.Run(ctx, s); result <- err }()
+				var err error
+				select {
+				case err = <-result:
+				case <-time.After(time.Minute):
+					t.Error("the caller waits")
+				}
+				close(back)
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				_, err = ex.Run(ctx, pyexec.Snippet{Code: "x = 1", Timeout: time.Minute}) // in process it waits until f is back
+				require.NoError(t, err)
+			}
+			assert.Eventually(t, func() bool { return runtime.NumGoroutine() <= goroutines+3 }, 10*time.Second, time.Millisecond,
+				"itself two, and the one for calls that can be left")
+		})
+	}
 }
 
 func TestFunctionsInThreads(t *testing.T) {

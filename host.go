@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/go-pyexec/pyexec/internal/engine"
 	"github.com/go-pyexec/pyexec/internal/wire"
@@ -25,6 +26,7 @@ type host struct {
 	own       guard           // for what the snippet's own thread asks
 	native    bool            // a Go function is the snippet: it may lock its goroutine to its thread, which own must not see
 	ctx       context.Context // the caller's
+	deadline  time.Duration   // of the call; 0: none but that of ctx
 
 	mu     sync.Mutex      // guards what follows
 	inner  context.Context // what functions get; made for the first that wants one
@@ -44,8 +46,8 @@ func (e *Executor) asks(s *Snippet) bool {
 	return len(e.functions.list) != 0 || len(s.Functions) != 0 || s.Stdin != nil || s.Stdout != nil || s.Stderr != nil
 }
 
-// newHost makes the host of a call.
-func (e *Executor) newHost(ctx context.Context, s *Snippet) (*host, error) {
+// newHost makes the host of a call. A deadline of 0 is none.
+func (e *Executor) newHost(ctx context.Context, deadline time.Duration, s *Snippet) (*host, error) {
 	functions := e.functions
 	if len(s.Functions) > 0 {
 		var err error
@@ -53,7 +55,7 @@ func (e *Executor) newHost(ctx context.Context, s *Snippet) (*host, error) {
 			return nil, err
 		}
 	}
-	h := &host{executor: e, functions: functions, ctx: ctx, native: s.native != nil}
+	h := &host{executor: e, functions: functions, ctx: ctx, deadline: deadline, native: s.native != nil}
 	h.in = input{reader: s.Stdin, left: e.config.MaxInput}
 	h.out = [2]output{{name: "Stdout", writer: s.Stdout}, {name: "Stderr", writer: s.Stderr}}
 	h.turn.L = &h.mu
@@ -111,12 +113,17 @@ func (h *host) close() {
 	}
 }
 
-// context is what functions get: it ends with the call, and tells the Executor who waits for it.
+// context is what functions get: it ends with the call or at its deadline, and tells the Executor who waits for it.
 func (h *host) context() context.Context {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.inner == nil {
-		h.inner, h.cancel = context.WithCancel(context.WithValue(h.ctx, insideKey{h.executor}, true))
+		h.inner = context.WithValue(h.ctx, insideKey{h.executor}, true)
+		if h.deadline == 0 {
+			h.inner, h.cancel = context.WithCancel(h.inner)
+		} else {
+			h.inner, h.cancel = context.WithTimeout(h.inner, h.deadline-now())
+		}
 		if h.over {
 			h.cancel()
 		}
@@ -140,15 +147,15 @@ func (h *host) result(err error) error {
 
 // answer is an engine.Host.
 func (h *host) answer(r engine.Request) engine.Answer {
+	if r.Ask == engine.AskEnd {
+		h.own.end() // also if the call has been left behind
+		return engine.Answer{}
+	}
 	h.mu.Lock()
 	over := h.over
 	h.mu.Unlock()
 	if over {
 		return engine.Answer{Outcome: engine.Over}
-	}
-	if r.Ask == engine.AskEnd {
-		h.own.end()
-		return engine.Answer{}
 	}
 	g := &h.own
 	if !r.Own || h.native {

@@ -163,12 +163,13 @@ func (e *Executor) countLost() {
 	s.countRecycle(RecycleCrash, engine.Replaced)
 }
 
-// runInProcess runs a call in a worker process. The end of ctx stops it: first as in process, and after Config.Grace by
+// runInWorker runs a call in a worker process. The end of ctx stops it: first as in process, and after Config.Grace by
 // the end of the process.
-func (e *Executor) runInProcess(ctx context.Context, w *slot) error {
+func (e *Executor) runInWorker(ctx context.Context, w *slot) error {
 	if ctx.Done() == nil {
 		return w.process.Run(&w.call, &w.reply)
 	}
+	w.call.Leavable = true
 	ended, stopped := make(chan struct{}), make(chan struct{})
 	id := w.call.ID
 	forget := context.AfterFunc(ctx, func() {

@@ -20,7 +20,8 @@ type StoppedError struct {
 	// Frames lead from the snippet's top level to where it was stopped, or left behind. Those of a call that was left behind
 	// may be missing, if it waits for something in C code that does not look for signals.
 	Frames []Frame
-	// Stuck says that the call goes on: it is in C code that nothing stops. Its interpreter serves nobody until it ends.
+	// Stuck says that the call goes on: it is in C code that nothing stops, or in a Go function, Reader or Writer that
+	// has not returned. Its interpreter serves nobody until it ends.
 	Stuck bool
 	// Python is the exception that the snippet ended with instead of the one it was stopped by: a MemoryError, or one
 	// raised in a finally block. Usually nil.
@@ -32,7 +33,7 @@ func (e *StoppedError) Error() string {
 	var b strings.Builder
 	b.WriteString("pyexec: the call was stopped: " + strings.TrimPrefix(e.Reason.Error(), "pyexec: "))
 	if e.Stuck {
-		b.WriteString(" (it goes on in C code that cannot be interrupted, and blocks its interpreter)")
+		b.WriteString(" (it goes on in C or Go code that cannot be interrupted, and blocks its interpreter)")
 	}
 	if n := len(e.Frames); n > 0 && e.Frames[n-1].Line > 0 {
 		f := e.Frames[n-1]
@@ -50,8 +51,9 @@ func (e *StoppedError) Unwrap() []error {
 }
 
 // A StuckError says that an interpreter is in a call that could not be stopped: C code that neither returns nor looks for
-// signals. Calls that wait for it get this error at their deadline (errors.Is finds context.DeadlineExceeded or Canceled),
-// those that have none at once, and Close after a while. As soon as the call ends, the executor goes on.
+// signals, or a Go function that does not return. Calls that wait for it get this error at their deadline (errors.Is finds
+// context.DeadlineExceeded or Canceled), those that have none at once, and Close after a while. As soon as the call ends, the
+// executor goes on.
 type StuckError struct {
 	Snippet string        // its name, cut after 63 bytes; "(recycle)" or "(close)" if it is no snippet
 	For     time.Duration // how long it has been running
@@ -198,7 +200,7 @@ func (e *Executor) stick(w *slot, id uint64) {
 		e.giveUp.Do(func() { close(e.gaveUp) })
 	default:
 	}
-	e.config.Logger.Warn("pyexec: an interpreter is stuck in C code that cannot be interrupted", "snippet", name)
+	e.config.Logger.Warn("pyexec: an interpreter is stuck in code that cannot be interrupted", "snippet", name)
 }
 
 func (e *Executor) unstick(w *slot) {

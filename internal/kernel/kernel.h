@@ -308,6 +308,7 @@ typedef struct {
     _Atomic bool signals;    /* Python's handler is there */
     bool raised, traced;     /* in this call; of its own thread */
     bool clean;              /* what was raised came out of the snippet's own code, and of no library's */
+    bool printing;           /* a traceback */
     pthread_t thread;
     int64_t since;
     char name[64];

@@ -101,8 +101,9 @@ on_python_signal(PyObject *self, PyObject *args)
         return Py_NewRef(Py_None);
     }
     s->heard++;
-    if (s->stage < PYEXEC_STOP_TRACE && (s->raised || the_kernel->modules.depth > 0)) {
-        /* It was raised once, and `finally` blocks have their time. And a module must not be left half imported. */
+    if (s->stage < PYEXEC_STOP_TRACE && (s->raised || s->printing || the_kernel->modules.depth > 0)) {
+        /* It was raised once, and `finally` blocks have their time. A module must not be left half imported. And what cannot
+         * be printed up to 3.12 is dumped on the process's standard errors. Whoever wants to stop it asks again. */
         return Py_NewRef(Py_None);
     }
     if (s->stage >= PYEXEC_STOP_TRACE) {

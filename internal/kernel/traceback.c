@@ -189,7 +189,9 @@ pyexec_traceback(pyexec_kernel *k, const char *name, const char *code, PyObject 
 {
     pyexec_buf_clear(&k->trace.buf);
     k->trace.cut = false;
+    k->stop.printing = true;
     print(k, name, code, exc);
+    k->stop.printing = false;
     PyObject *text = PyUnicode_DecodeUTF8((const char *)k->trace.buf.p, (Py_ssize_t)k->trace.buf.len, "replace"); /* new */
     PyErr_Clear();
     return text;

@@ -11,8 +11,9 @@ import (
 // maxAsking is how many threads of a snippet can wait for answers at a time.
 const maxAsking = 1024
 
-// A conversation is a call whose snippet asks its Host for something. What its own thread asks is answered on the
-// goroutine that called Run, locked to its thread, as in process; what its other threads ask, on others.
+// A conversation is a call whose snippet asks its Host for something. What its own thread asks is answered on one
+// goroutine, locked to its thread: the one that called Run, as in process, or, if that must be able to leave a Host behind
+// that does not return, one made for it. What other threads ask is answered on others.
 type conversation struct {
 	in        *reader
 	host      engine.Host
@@ -20,59 +21,67 @@ type conversation struct {
 	streams   engine.Streams
 
 	own    chan ask      // what the snippet's own thread asks, one at a time
-	done   chan []byte   // the reply's body; closed when there is none
-	err    error         // why not
 	asking chan struct{} // holds one for each of others
 
 	ticket uint64         // of the write that is next
 	early  map[uint64]ask // writes whose turn has not come
+
+	ended chan struct{} // closed when there will be no more questions
+	reply []byte        // its body
+	err   error         // why there is none
 }
 
 // converse carries a call from its first question to its reply.
 func converse(in *reader, c *engine.Call, first []byte) ([]byte, error) {
 	t := &conversation{
 		in: in, host: c.Host, functions: arrayLength(c.Functions), streams: c.Streams,
-		own: make(chan ask), done: make(chan []byte, 1), asking: make(chan struct{}, maxAsking), early: map[uint64]ask{},
+		own: make(chan ask, 1), asking: make(chan struct{}, maxAsking), early: map[uint64]ask{}, ended: make(chan struct{}),
 	}
+	go t.listen(bytes.Clone(first))
+	if c.Leavable {
+		go t.answerOwn()
+	} else {
+		t.answerOwn()
+	}
+	<-t.ended
+	return t.reply, t.err
+}
+
+// answerOwn answers the snippet's own thread.
+func (t *conversation) answerOwn() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	thread := syscall.Gettid()
-	ended := false
-	go t.listen(bytes.Clone(first))
-	for {
-		select {
-		case a := <-t.own:
-			ended = ended || a.Ask == engine.AskEnd
-			t.answer(a, thread)
-		case body, ok := <-t.done:
-			if !ended {
-				t.host(engine.Request{Ask: engine.AskEnd, Thread: thread, Own: true})
-			}
-			if !ok {
-				return nil, t.err
-			}
-			return body, nil
-		}
+	over := false
+	for a := range t.own {
+		over = over || a.Ask == engine.AskEnd
+		t.answer(a, thread)
+	}
+	if !over {
+		t.host(engine.Request{Ask: engine.AskEnd, Thread: thread, Own: true})
 	}
 }
 
 // listen takes questions until the reply comes.
 func (t *conversation) listen(body []byte) {
-	defer close(t.done)
+	defer close(t.ended)
+	defer close(t.own)
 	for {
 		a := decodeAsk(body)
 		if !t.valid(a) {
 			t.err = errGarbage
 			return
 		}
-		t.dispatch(a)
+		if t.err = t.dispatch(a); t.err != nil {
+			return
+		}
 		kind, next, err := t.in.next()
 		switch {
 		case err != nil:
 			t.err = err
 			return
 		case kind == messageReply:
-			t.done <- next
+			t.reply = next
 			return
 		}
 		body = bytes.Clone(next)
@@ -97,35 +106,46 @@ func (t *conversation) valid(a ask) bool {
 }
 
 // dispatch passes a question on; a write only when it is its turn, so that none waits for another in the Host.
-func (t *conversation) dispatch(a ask) {
+func (t *conversation) dispatch(a ask) error {
 	if a.Ask != engine.AskWrite {
-		t.pass(a)
-		return
+		return t.pass(a)
 	}
 	t.early[a.Ticket] = a
 	for {
 		next, ok := t.early[t.ticket]
 		if !ok {
-			return
+			return nil
 		}
 		delete(t.early, t.ticket)
 		t.ticket++
-		t.pass(next)
+		if err := t.pass(next); err != nil {
+			return err
+		}
 	}
 }
 
-func (t *conversation) pass(a ask) {
+// pass never waits for a Host: nobody would notice meanwhile that the process is gone.
+func (t *conversation) pass(a ask) error {
 	if a.Own {
-		t.own <- a
-		return
+		select {
+		case t.own <- a:
+			return nil
+		default:
+			return errGarbage // it has not waited for the answer to the last one
+		}
 	}
-	t.asking <- struct{}{}
+	select {
+	case t.asking <- struct{}{}:
+	case <-t.in.proc.dead:
+		return errHungUp
+	}
 	go func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		defer func() { <-t.asking }()
 		t.answer(a, syscall.Gettid())
 	}()
+	return nil
 }
 
 func (t *conversation) answer(a ask, thread int) {
