@@ -265,7 +265,6 @@ func TestForkedStateIsFresh(t *testing.T) {
 	assert.Len(t, one, 20, "each process has its own random numbers")
 }
 
-// Snippets run on Python's main thread, and what they do with signals is undone.
 // What threading does after a fork is left out where there is nothing to do, and only there.
 func TestThreadsOfForks(t *testing.T) {
 	const alone = "import os, threading\nmain = threading.main_thread()\n" +
@@ -275,9 +274,14 @@ func TestThreadsOfForks(t *testing.T) {
 	folder := t.TempDir()
 	module := "import threading\nthread = threading.Thread(target=threading.Event().wait, daemon=True)\nthread.start()"
 	require.NoError(t, os.WriteFile(filepath.Join(folder, "busy.py"), []byte(module), 0o600))
+	module = "import _thread, threading\nended = _thread.allocate_lock()\nended.acquire()\n" +
+		"_thread.start_new_thread(lambda: (threading.current_thread(), ended.release()), ())\nended.acquire()\n" +
+		"while _thread._count(): pass"
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "ghost.py"), []byte(module), 0o600))
 	for name, c := range map[string]pyexec.Config{
 		"one thread":         {RecycleEvery: 1},
 		"a preloaded thread": {RecycleEvery: 1, Paths: []string{folder}, Preload: []string{"busy"}},
+		"the trace of one":   {RecycleEvery: 1, Paths: []string{folder}, Preload: []string{"ghost"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ex := openProcess(t, c)
@@ -285,11 +289,10 @@ func TestThreadsOfForks(t *testing.T) {
 				res := run(t, ex, alone)
 				assert.Equal(t, true, res.Vars()["alone"])
 				assert.Equal(t, "posix", res.Vars()["builtin"])
-				if name == "one thread" {
-					assert.Equal(t, true, res.Vars()["number"])
-					continue
+				assert.Equal(t, true, res.Vars()["number"])
+				if name == "a preloaded thread" {
+					assert.Equal(t, false, run(t, ex, "import busy\nx = busy.thread.is_alive()").Vars()["x"])
 				}
-				assert.Equal(t, false, run(t, ex, "import busy\nx = busy.thread.is_alive()").Vars()["x"])
 			}
 			res := run(t, ex, `import os, threading
 thread = threading.Thread(target=threading.Event().wait, daemon=True)
@@ -303,6 +306,7 @@ status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])`)
 	}
 }
 
+// Snippets run on Python's main thread, and what they do with signals is undone.
 func TestSignalHandlers(t *testing.T) {
 	ex := openProcess(t, pyexec.Config{})
 	res := run(t, ex, "import signal, os\ngot = []\nsignal.signal(signal.SIGUSR1, lambda *a: got.append(1))\nos.kill(os.getpid(), signal.SIGUSR1)\nimport threading\nmain = threading.current_thread() is threading.main_thread()\ngot")
