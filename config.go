@@ -46,21 +46,24 @@ type Config struct {
 	// hundred times as much memory as the source is long.
 	MaxSource int
 
-	// MaxInput bounds, in bytes, a call's encoded Vars, and its Stdin; more gives ErrTooLarge. Zero: 64 MiB.
+	// MaxInput bounds, in bytes, a call's encoded Vars, which else are ErrTooLarge, its Stdin, which else is an OSError in
+	// the snippet, of an ErrTooLarge, and each result of a function, which else is a GoError. Zero: 64 MiB.
 	MaxInput int
 
 	// MaxOutput bounds, in bytes, what is kept of a call's standard output, and of its standard error. What is beyond is
 	// dropped, and the Result says so. Zero: 1 MiB.
 	MaxOutput int
 
-	// MaxResult bounds, in bytes, a call's encoded variables. One that does not fit is in Result.Skipped. Zero: 64 MiB.
+	// MaxResult bounds, in bytes, a call's encoded variables, of which one that does not fit is in Result.Skipped; and the
+	// arguments of a function, which else raise TypeError. Zero: 64 MiB.
 	MaxResult int
 
 	// MaxDepth bounds how deep values may be nested, in either direction. Zero: 1000; at most 10,000.
 	MaxDepth int
 
 	// Grace is how long a call may take to stop after its deadline, or its context's end. For the first quarter of it, the
-	// snippet's own handlers and finally blocks may run. After it the caller gets its error, and the call is left behind.
+	// snippet's own handlers and finally blocks may run. After it the caller gets its error, and the call is left behind;
+	// with Isolation: Process its process is killed.
 	// Zero: 250 ms.
 	Grace time.Duration
 
@@ -103,7 +106,8 @@ type Config struct {
 	// Functions are Go functions that every snippet can call. One that cannot be called makes New fail.
 	Functions Functions
 
-	// Logger gets the few messages that have no caller to go to: a recycle that failed, a Close that has to wait.
+	// Logger gets the few messages that have no caller to go to: a recycle that failed, an interpreter that is stuck, a
+	// template process that ended or cannot be started again.
 	// Nil: slog.Default.
 	Logger *slog.Logger
 }

@@ -10,9 +10,10 @@
 //
 // # Model
 //
-// An [Executor] has one interpreter, and any number of goroutines may call it; they wait for their turn in Go, in order,
-// and stop waiting when their context ends. A call runs on the caller's own OS thread, with one crossing into C. It gets a
-// fresh namespace, which is also the module __main__ while it runs. Compiled code is cached by its source.
+// An [Executor] has one interpreter, or several in processes of their own, and any number of goroutines may call it; they
+// wait for their turn in Go, in order, and stop waiting when their context ends. A call runs on the caller's own OS thread,
+// with one crossing into C; if it can end early, on another, so that the caller can leave it behind. It gets a fresh
+// namespace, which is also the module __main__ while it runs. Compiled code is cached by its source.
 //
 // Values cross as CBOR (RFC 8949) in both directions and are plain Go values afterwards: a [Result] holds nothing of
 // Python alive. Errors are Go errors: [PythonError] for an exception, with frames and the traceback that Python would
@@ -30,9 +31,8 @@
 // functions and classes are gone before the next call begins, and so is the garbage they leave, whose finalizers run
 // within the call that made them.
 //
-// The table has the attributes of all modules, those that the snippet itself was the first to import among them; they stay
-// imported. Not reset yet are attributes of classes and of objects that are not modules, and containers that hang on
-// modules; a recycle that re-initialises undoes those, too.
+// The table has the attributes of all modules, classes and functions, and what hangs on modules: containers, instances,
+// closures, caches. Modules that a snippet is the first to import stay imported, as they were when the import was done.
 //
 // # Recycling
 //

@@ -63,10 +63,12 @@ func (e *MissingError) Error() string {
 	return fmt.Sprintf("pyexec: no variable %q (a Python %s) in the result: %s", e.Name, e.Type, e.Reason)
 }
 
-// A DecodeError says where a Python value does not fit the Go value it was to be decoded into.
+// A DecodeError says where a Python value does not fit the Go value it was to be decoded into: Path, as in orders[3].price;
+// Got, the Python type; Into, the reflect.Type; and Why, empty if the types just do not match.
 type DecodeError = wire.DecodeError
 
-// An ExitError is a snippet's SystemExit, raised by sys.exit or exit. It ends the snippet, never the host.
+// An ExitError is a snippet's SystemExit, raised by sys.exit or exit, or by os._exit, which raises it in process. It ends the
+// snippet, never the host.
 type ExitError struct {
 	Code    int    // as given; a process passes on only its low eight bits
 	Message string // sys.exit("message"): what would have been printed

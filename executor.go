@@ -19,11 +19,13 @@ import (
 // Vars are the variables a snippet starts with, by name. README.md has the table of Go types and what they become.
 type Vars map[string]any
 
-// A Snippet is one execution.
+// A Snippet is one execution. It may be run any number of times, by several goroutines at once, as long as nobody changes
+// what it refers to.
 type Snippet struct {
 	// Code is Python source, in UTF-8. NUL bytes and invalid UTF-8 are errors.
 	Code string
-	// Name is the file name shown in tracebacks. Empty: "snippet.py". No such file need exist, and none is read. Python prints no source lines for names in <angle brackets> before 3.13.
+	// Name is the file name shown in tracebacks. Empty: "snippet.py". No such file need exist, and none is read. Python prints
+	// no source lines for names in <angle brackets> before 3.13.
 	Name string
 	// Vars are the variables the snippet starts with.
 	Vars Vars
@@ -51,7 +53,7 @@ type Snippet struct {
 var ErrInUse = kernel.ErrInUse
 
 // An Executor runs snippets. It is safe for use by any number of goroutines; those that find it busy wait in Go, in
-// order, and stop waiting when their context ends.
+// order, and stop waiting when their context ends. Only New makes one: the zero Executor is of no use.
 type Executor struct {
 	config  Config // with its defaults filled in
 	workers int
@@ -88,6 +90,8 @@ type slot struct {
 	call       engine.Call
 	reply      engine.Reply
 	executions int           // since the last recycle
+	cached     uint64        // entries of its cache, as counted in the stats
+	evicted    uint64        // the same, that had to make room, since its process began
 	born       time.Duration // when that was
 	crashed    bool          // there is no process any more
 	resident   int64         // memory of the worker process when it was new
@@ -102,7 +106,7 @@ func now() time.Duration { return time.Since(epoch) }
 
 // New starts an Executor. A field of config that is out of range gives a *ConfigError; another open in-process Executor
 // gives ErrInUse; a Python that cannot be started a *StartError, and one that is not the one that the program was built
-// for a *VersionError.
+// for a *VersionError. Where the operating system has no worker processes, Isolation: Process gives ErrUnsupported.
 func New(config Config) (*Executor, error) {
 	if err := checkVersion(kernel.BuiltVersion(), kernel.Version()); err != nil {
 		return nil, err
@@ -175,15 +179,20 @@ func (e *Executor) Execute(ctx context.Context, code string, in Vars) (*Result, 
 
 // Run executes a snippet and returns what came of it.
 //
-// The error is nil, or tells what went wrong: a *PythonError for an exception, an *ExitError for SystemExit, an
-// *StoppedError for a call that had to be stopped, *InputError for a variable that has no Python form or a function that
-// cannot be called, ErrTooLarge for a Code or input over its limit, ErrClosed after Close, or ctx.Err() if ctx ended before
-// the call's turn came. With the first three there is also a Result, as far as the snippet got; with the others the snippet
-// did not run, and the Result is nil.
+// The error is nil, or tells what went wrong. If the snippet ran, there is also a Result, as far as it got: with a
+// *PythonError for an exception, an *ExitError for SystemExit, a *StoppedError for a call that had to be stopped, a
+// *CrashError for the end of its worker process, and a *StreamError for output that its Writer did not take, alone or
+// beside one of the others. Only if a worker process has no memory left to reply, which is ErrMemoryLimit, the Result is nil.
 //
-// A call whose ctx can end, or that has a Timeout, returns within Config.Grace after that, whatever the snippet does. A
-// call without either stays on the caller's goroutine, and waits as long as the snippet takes. So does a formula on a few
-// numbers or short strings, which takes microseconds.
+// The snippet did not run, and the Result is nil, with an *InputError for a variable that has no Python form or a function
+// that cannot be called, ErrTooLarge for a Code or input over its limit, ErrClosed after Close, ErrBusy with
+// Config.MaxWaiting, ErrReentrant in a function that a snippet called, or ctx.Err() if ctx ended before the call's turn came,
+// within a *StuckError if that is because of a call that does not end. A call that cannot end early gets a *StuckError at
+// once then. If worker processes cannot be started, it is a *StartError.
+//
+// A call whose ctx can end, or that has a Timeout, returns within Config.Grace after that, whatever the snippet does, and
+// whatever functions, Readers and Writers do. A call without either stays on the caller's goroutine, and waits as long as
+// the snippet takes. So does a formula on a few numbers or short strings, which takes microseconds.
 func (e *Executor) Run(ctx context.Context, s Snippet) (*Result, error) {
 	return e.run(ctx, &s, e.hash(s.name(), s.Code), false)
 }

@@ -18,7 +18,8 @@ import (
 type Isolation uint8
 
 const (
-	// InProcess runs snippets in this process, on the caller's own thread.
+	// InProcess runs snippets in this process: on the caller's own thread, or, if the call can end early, on one of the
+	// Executor's.
 	InProcess Isolation = iota
 	// Process runs snippets in worker processes, forked from a template process that this program is started as once
 	// more. What a snippet does to its process costs that call and that process. Linux only.
@@ -45,8 +46,9 @@ type unsupported string
 func (e unsupported) Error() string { return "pyexec: " + string(e) }
 func (e unsupported) Unwrap() error { return ErrUnsupported }
 
-// A StartError is returned by New, with the reason, if the interpreter or worker processes could not be started: a module
-// of Config.Preload that cannot be imported, no memory, no processes, another interpreter in this process.
+// A StartError is returned by New if the interpreter or worker processes could not be started: a module
+// of Config.Preload that cannot be imported, no memory, no processes, an interpreter in this process that is not pyexec's.
+// Its fields are What ("Python", or "the template process") and Reason.
 type StartError = engine.StartError
 
 // A CrashError is the end of a worker process in the midst of a call. The next call gets another process. The Result that
@@ -145,6 +147,7 @@ func (e *Executor) prepare(ctx context.Context, w *slot) error {
 	if lost {
 		e.countLost()
 		w.executions = 0
+		e.forgetCache(w, true)
 	}
 	if e.growth.limit != 0 && w.executions == 0 {
 		w.resident = w.process.Resident()

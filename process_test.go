@@ -265,6 +265,29 @@ func TestForkedStateIsFresh(t *testing.T) {
 	assert.Len(t, one, 20, "each process has its own random numbers")
 }
 
+// Each worker has a cache of its own, which ends with its process.
+func TestCachesOfWorkersAreCounted(t *testing.T) {
+	ex := openProcess(t, pyexec.Config{Workers: 2, CacheEntries: 2})
+	inF, back := make(chan struct{}), make(chan struct{})
+	done := make(chan error)
+	go func() {
+		_, err := ex.Run(ctx, pyexec.Snippet{Code: "f()", Functions: pyexec.Functions{"f": func() { close(inF); <-back }}})
+		done <- err
+	}()
+	<-inF
+	for _, code := range []string{"x = 1", "x = 2", "x = 3"} {
+		run(t, ex, code)
+	}
+	close(back)
+	require.NoError(t, <-done)
+	assert.Equal(t, uint64(3), ex.Stats().CacheEntries)
+	assert.Equal(t, uint64(1), ex.Stats().CacheEvictions)
+	require.NoError(t, ex.Recycle(ctx))
+	require.NoError(t, ex.Recycle(ctx))
+	assert.Less(t, ex.Stats().CacheEntries, uint64(3))
+	assert.Equal(t, uint64(1), ex.Stats().CacheEvictions)
+}
+
 // What threading does after a fork is left out where there is nothing to do, and only there.
 func TestThreadsOfForks(t *testing.T) {
 	const alone = "import os, threading\nmain = threading.main_thread()\n" +

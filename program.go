@@ -3,7 +3,8 @@ package pyexec
 import "context"
 
 // A Program is a Snippet that is known to compile. It holds no Python object: it stays valid whatever is recycled, and
-// its code is compiled again when it has dropped out of the cache. It is safe for concurrent use.
+// its code is compiled again when it has dropped out of the cache. It is safe for concurrent use. Only
+// Executor.Compile makes one: the zero Program is of no use.
 type Program struct {
 	executor *Executor
 	snippet  Snippet

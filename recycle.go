@@ -26,11 +26,13 @@ const (
 	RecycleCrash      RecycleReason = "crash"      // a worker process ended, or was ended
 )
 
-// Recycle replaces the interpreter by a clean one, once the calls before it are done. Stats tells how it was done: where
+// Recycle replaces the interpreter by a clean one, once the calls before it are done; of several Workers, one that is idle,
+// and the others stay. Stats tells how it was done: where
 // a full re-initialisation is known to be unsafe, because of the Python version, of a native module that was loaded, or of
 // a thread that a snippet left running, everything is put back and collected, but loaded modules stay.
 //
-// It returns ErrClosed after Close, and ctx.Err() if ctx ends before its turn comes.
+// It returns ErrClosed after Close, and ctx.Err() if ctx ends before it is done, within a *StuckError if a call that does not
+// end is in the way; ErrBusy with Config.MaxWaiting; ErrReentrant in a function that a snippet called.
 func (e *Executor) Recycle(ctx context.Context) error {
 	w, err := e.acquire(ctx, 0)
 	if err != nil {
@@ -113,6 +115,9 @@ func (e *Executor) recycle(w *slot, reason RecycleReason) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.countRecycle(reason, method)
+	if method != engine.Purged {
+		e.forgetCache(w, method == engine.Replaced)
+	}
 	s.recycle.LastRecycle = took
 	s.recycle.LongestRecycle = max(s.recycle.LongestRecycle, took)
 	if w.taint != "" {
@@ -133,7 +138,6 @@ func (s *counters) countRecycle(reason RecycleReason, method engine.Method) {
 	switch method {
 	case engine.Reinitialized:
 		s.recycle.Reinitialized++
-		s.cached.Store(0)
 	case engine.Purged:
 		s.recycle.Purged++
 	case engine.Replaced:

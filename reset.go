@@ -22,7 +22,7 @@ const (
 	ResetNone
 )
 
-// A Change is a piece of interpreter state that a snippet had changed, and that was put back.
+// A Change is a piece of interpreter state that a snippet had changed, and that was put back if Undone says so.
 type Change struct {
 	// State is the row of the reset table, like "sys.path".
 	State string

@@ -10,42 +10,53 @@ import (
 
 // Go forms of Python types that Go has no own form for. README.md has the table of all types.
 type (
-	// Tuple is a Python tuple.
+	// Tuple is a Python tuple: a []any.
 	Tuple = wire.Tuple
-	// Set is a Python set, in no particular order.
+	// Set is a Python set, in no particular order: a []any.
 	Set = wire.Set
-	// FrozenSet is a Python frozenset, in no particular order.
+	// FrozenSet is a Python frozenset, in no particular order: a []any.
 	FrozenSet = wire.FrozenSet
-	// Dict is a Python dict in insertion order. Dicts whose keys are all str are a map[string]any, unless a Dict is
-	// asked for.
+	// Dict is a Python dict in insertion order: an []Item, whose method Get(key) (value, ok) looks for one. Dicts whose keys
+	// are all str are a map[string]any, unless a Dict is asked for.
 	Dict = wire.Dict
-	// Item is one entry of a Dict.
+	// Item is one entry of a Dict: its Key and its Value.
 	Item = wire.Item
-	// Decimal is a Python decimal.Decimal, exactly, in the text that Python's str gives it.
+	// Decimal is a Python decimal.Decimal, exactly, in the text that Python's str gives it, such as "1.10" or "NaN". Two are
+	// == if sign, digits and exponent are the same. Its methods Rat() (*big.Rat, error) and Parts() (negative, coefficient,
+	// exponent, err) give numbers.
 	Decimal = wire.Decimal
-	// UUID is a Python uuid.UUID.
+	// UUID is a Python uuid.UUID: a [16]byte, whose String is the usual text.
 	UUID = wire.UUID
-	// Path is a Python pathlib.Path.
+	// Path is a Python pathlib.Path: a string.
 	Path = wire.Path
-	// Date is a Python datetime.date.
+	// Date is a Python datetime.date: Year, Month (a time.Month) and Day, in no time zone.
 	Date = wire.Date
-	// TimeOfDay is a Python datetime.time.
+	// TimeOfDay is a Python datetime.time: Hour, Minute, Second, Nanosecond (Python keeps microseconds), Fold, and Zone, which
+	// is empty for none, else a name such as "Europe/Berlin", or an offset such as "+01:00".
 	TimeOfDay = wire.TimeOfDay
-	// DateTime is a Python datetime.datetime that is in no time zone; one that is in a zone is a time.Time.
+	// DateTime is a Python datetime.datetime that is in no time zone: Year, Month, Day, Hour, Minute, Second, Nanosecond and
+	// Fold. In(*time.Location) makes a time.Time of it. One that is in a zone is a time.Time.
 	DateTime = wire.DateTime
-	// TimeDelta is a Python datetime.timedelta that is too long for a time.Duration.
+	// TimeDelta is a Python datetime.timedelta, the sum of its Days, Seconds and Microseconds. One that fits comes out as a
+	// time.Duration, which holds 292 years; either may go in.
 	TimeDelta = wire.TimeDelta
-	// Array is a numpy array, both ways.
+	// Array is a numpy array, both ways: its Shape, a []int (nil: one dimension), and its Data, a slice of the dtype's type, row
+	// by row, or an []any for objects, texts and times. It goes in as it lies in memory, and imports numpy.
 	Array = wire.Array
-	// MemoryView is a variable that becomes a Python memoryview.
+	// MemoryView is a variable that becomes a Python memoryview of its own memory, which can be written to: Shape as an
+	// Array has it, and Data, a slice of bool, an integer type, float32 or float64. It comes out as an Array.
 	MemoryView = wire.MemoryView
-	// Series is a pandas Series, on its way out.
+	// Series is a pandas Series, on its way out: its Name, its Index, and its Values. The last two are slices, alike in length,
+	// as the Data of an Array; nil where nothing is.
 	Series = wire.Series
-	// DataFrame is a pandas DataFrame, on its way out.
+	// DataFrame is a pandas DataFrame, on its way out: its Columns, a []Series, in order, and the Index that they share. Its
+	// method Column(name) (Series, bool) looks for one. Result.Decode fills slices of structs or maps from its rows, structs
+	// or maps of slices from its columns.
 	DataFrame = wire.DataFrame
 )
 
-// A Result is what came of a call. It holds no Python object, and may be kept as long as one likes.
+// A Result is what came of a call. It holds no Python object, may be kept as long as one likes, and may be used by several
+// goroutines at once, since nothing changes it.
 type Result struct {
 	// Value is the value of the snippet's last statement if that is an expression, as a notebook shows it; else nil.
 	Value any
@@ -54,7 +65,8 @@ type Result struct {
 	Stdout, Stderr string
 	// StdoutTruncated and StderrTruncated say that there was more; what is kept then ends in CutMark.
 	StdoutTruncated, StderrTruncated bool
-	// Changes is what the snippet had changed in the interpreter and was put back. With ResetNone it is always empty.
+	// Changes is what the snippet had changed in the interpreter and was put back, or was not (Change.Undone). With
+	// ResetNone it is always empty.
 	Changes []Change
 	// Tainted says why the interpreter is recycled before the next call: something could not be put back. Usually empty.
 	Tainted string

@@ -10,9 +10,9 @@ import (
 	"github.com/go-pyexec/pyexec/internal/process"
 )
 
-// ErrMemoryLimit is the reason of a StoppedError for a call that wanted more than Config.MemoryLimit. With Isolation:
-// Process it is returned, with the *PythonError of the MemoryError if there was memory left for one, for a call that
-// wanted more memory than it may have.
+// ErrMemoryLimit is the reason of a *StoppedError for a call that wanted more than Config.MemoryLimit. For one that wanted
+// more than Limits.AddressSpace it is returned itself, with the *PythonError of the MemoryError if there was memory left for
+// one.
 var ErrMemoryLimit = errors.New("pyexec: the call's memory limit was reached")
 
 // Limits are bounds that the operating system sets to each worker process (setrlimit(2)). A zero field sets none. With
@@ -23,7 +23,7 @@ type Limits struct {
 	// it is often the end of the process.
 	AddressSpace uint64
 	// CPU is the processor time of one call, all its threads together; it is rounded up to seconds, and up to one more
-	// may pass. Whoever uses more gives a *CrashError with SIGXCPU.
+	// may pass. A call that uses more ends with a *CrashError of SIGXCPU.
 	CPU time.Duration
 	// FileSize is how long a file may become that a snippet writes to, in bytes. Beyond it Python raises OSError, EFBIG.
 	FileSize uint64

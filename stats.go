@@ -10,30 +10,30 @@ import (
 
 // Stats is a snapshot of what an Executor has done.
 type Stats struct {
-	Executions     uint64 // calls that reached Python
-	PythonErrors   uint64 // of these, calls that ended in a *PythonError
-	Exits          uint64 // of these, calls that ended in an *ExitError
-	Crashes        uint64 // calls that ended with their worker process
-	Resets         uint64 // of these, calls after which something had to be put back
-	CacheHits      uint64 // executions whose code was compiled already
-	CacheMisses    uint64 // calls whose code had to be compiled
-	CacheEvictions uint64 // compiled snippets dropped to make room
-	CacheEntries   uint64 // compiled snippets in the cache
-	Waiting        int64  // callers waiting for their turn now
-	Recycles       uint64 // recycles so far
-	RecyclesBy     map[RecycleReason]uint64
-	Reinitialized  uint64        // of the recycles, those that finalised and initialised the interpreter
-	Purged         uint64        // of the recycles, those that put back and collected everything but kept loaded modules
-	Replaced       uint64        // of the recycles, those that replaced the worker process
-	LastRecycle    time.Duration // how long the last recycle took
-	LongestRecycle time.Duration // how long the longest recycle took
-	LastTaint      string        // why the interpreter was last tainted, if ever
-	Timeouts       uint64        // calls that were stopped at their deadline
-	Cancellations  uint64        // calls that were stopped because their context was cancelled
-	MemoryStops    uint64        // calls that ended because of Config.MemoryLimit
-	LongestCall    time.Duration // how long the longest call took
-	Running        []Running     // what is under way, a call per interpreter
-	Stuck          int           // of these, those that could not be stopped
+	Executions     uint64                   // calls that reached Python
+	PythonErrors   uint64                   // of these, calls that ended in a *PythonError
+	Exits          uint64                   // of these, calls that ended in an *ExitError
+	Crashes        uint64                   // of these, calls that ended with their worker process
+	Resets         uint64                   // of these, calls after which something had to be put back
+	CacheHits      uint64                   // executions whose code was compiled already
+	CacheMisses    uint64                   // calls whose code had to be compiled
+	CacheEvictions uint64                   // compiled snippets dropped to make room, in all interpreters
+	CacheEntries   uint64                   // compiled snippets in the caches of all interpreters
+	Waiting        int64                    // callers waiting for their turn now
+	Recycles       uint64                   // recycles so far
+	RecyclesBy     map[RecycleReason]uint64 // the same, by reason; those that did not occur are not in it
+	Reinitialized  uint64                   // of the recycles, those that finalised and initialised the interpreter
+	Purged         uint64                   // of the recycles, those that put back and collected everything but kept loaded modules
+	Replaced       uint64                   // of the recycles, those that replaced the worker process
+	LastRecycle    time.Duration            // how long the last recycle took
+	LongestRecycle time.Duration            // how long the longest recycle took
+	LastTaint      string                   // why the interpreter was last tainted, if ever
+	Timeouts       uint64                   // calls that were stopped at their deadline
+	Cancellations  uint64                   // calls that were stopped because their context was cancelled
+	MemoryStops    uint64                   // calls that ended because of Config.MemoryLimit
+	LongestCall    time.Duration            // how long the longest call took
+	Running        []Running                // what is under way, a call per interpreter
+	Stuck          int                      // of these, those that could not be stopped
 }
 
 type counters struct {
@@ -56,8 +56,9 @@ func (e *Executor) count(w *slot, err error, compileOnly bool) {
 		} else {
 			s.misses.Add(1)
 		}
-		s.evictions.Store(w.reply.Evictions)
-		s.cached.Store(w.reply.Cached)
+		s.cached.Add(w.reply.Cached - w.cached)
+		s.evictions.Add(w.reply.Evictions - w.evicted)
+		w.cached, w.evicted = w.reply.Cached, w.reply.Evictions
 	}
 	if compileOnly {
 		return
@@ -78,6 +79,15 @@ func (e *Executor) count(w *slot, err error, compileOnly bool) {
 	if len(w.reply.Taint) > 0 {
 		w.taint = string(w.reply.Taint)
 		w.briefs = briefs{} // what taints may be a thread that holds the GIL
+	}
+}
+
+// forgetCache is for an interpreter whose cache is empty again; anew says that it is another process, which counts from 0.
+func (e *Executor) forgetCache(w *slot, anew bool) {
+	e.stats.cached.Add(-w.cached)
+	w.cached = 0
+	if anew {
+		w.evicted = 0
 	}
 }
 

@@ -148,7 +148,7 @@ if ! [ -e /etc/debian_version ] || ! command -v apt-get >/dev/null; then
     die "this is no Debian or Ubuntu. Install it yourself, and try again:" \
         "Fedora:  sudo dnf install gcc glibc-devel pkgconf-pkg-config python3-devel python3-numpy python3-pandas" \
         "Alpine:  sudo apk add gcc musl-dev pkgconf python3-dev py3-numpy py3-pandas" \
-        "macOS:   xcode-select --install; brew install pkgconf python numpy" \
+        "macOS:   none helps so far; use a Linux container or virtual machine." \
         "Then 'pkg-config --exists python3-embed' must succeed; CGO_ENABLED=0 go run ./cmd/pyexec doctor says more."
 fi
 sudo=''

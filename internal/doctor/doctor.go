@@ -232,10 +232,14 @@ func (m *Machine) lookLevels(r *Report) Section {
 	if !r.Healthy() {
 		state, after = Note, " once nothing is missing"
 	}
+	if m.OS != "linux" {
+		s.add(Missing, "InProcess", "does not compile on %s so far: the kernel in C uses what only Linux has (memfd_create, gettid, real-time signals, /proc)", m.OS)
+		s.add(Note, "Process", "does not work on %s: it needs Linux 5.3 or newer", m.OS)
+		r.Advice = append(r.Advice, "build and run the program in a Linux container or virtual machine")
+		return s
+	}
 	s.add(state, "InProcess", "works%s; %s", after, inPlace(r.Python))
 	switch {
-	case m.OS != "linux":
-		s.add(Note, "Process", "does not work on %s: it needs Linux 5.3 or newer. New returns ErrUnsupported", m.OS)
 	case !atLeast(m.read("/proc/sys/kernel/osrelease"), 5, 3):
 		if kernel := m.read("/proc/sys/kernel/osrelease"); kernel == "" {
 			s.add(Missing, "Process", "/proc is not there, which it needs: mount -t proc proc /proc")

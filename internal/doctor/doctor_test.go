@@ -127,6 +127,8 @@ func TestOldestAreThoseOfTheProject(t *testing.T) {
 	assert.Contains(t, string(compat), "pyexec needs Python "+doctor.Oldest+" or newer")
 }
 
+const onlyLinux = "\nbuild and run the program in a Linux container or virtual machine"
+
 // What installs what is missing, on each system.
 func TestInstall(t *testing.T) {
 	failing := map[string]string{"pkg-config --variable=pcfiledir": "!No package 'python3-embed' found"}
@@ -141,8 +143,8 @@ func TestInstall(t *testing.T) {
 		{system: fedora, advice: "sudo dnf install -y gcc glibc-devel pkgconf-pkg-config python3-devel"},
 		{system: rocky, programs: with(failing, tools), advice: "sudo dnf install -y python3-devel"},
 		{system: alpine, advice: "sudo apk add gcc musl-dev pkgconf python3-dev"},
-		{os: "darwin", advice: "xcode-select --install\nbrew install pkgconf python"},
-		{os: "darwin", programs: map[string]string{"clang --version": "Apple clang"}, advice: "brew install pkgconf python"},
+		{os: "darwin", advice: "xcode-select --install\nbrew install pkgconf python" + onlyLinux},
+		{os: "darwin", programs: map[string]string{"clang --version": "Apple clang"}, advice: "brew install pkgconf python" + onlyLinux},
 		{system: arch, advice: "install, with this system's own packages: compiler, pkg-config, python (python: the headers and library of Python 3.11 or newer, and its python3-embed.pc)"},
 	} {
 		r, text := fake{system: c.system, os: c.os, programs: c.programs}.examine(t, doctor.Options{})
@@ -269,7 +271,8 @@ func TestLevels(t *testing.T) {
 		{kernel: "4.19.0", says: "note Process: does not work: it needs Linux 5.3 or newer (pidfd_open), and this is 4.19.0", healthy: true},
 		{kernel: "5.3.0", says: "ok Process: works: Linux 5.3.0", healthy: true},
 		{kernel: " ", says: "MISSING Process: /proc is not there"},
-		{os: "darwin", says: "note Process: does not work on darwin", healthy: true},
+		{os: "darwin", says: "MISSING InProcess: does not compile on darwin so far"},
+		{os: "darwin", says: "note Process: does not work on darwin"},
 	} {
 		r, text := fake{
 			system: debian, os: c.os, files: with(map[string]string{"/proc/sys/kernel/osrelease": c.kernel}, files), programs: found,

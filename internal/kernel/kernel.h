@@ -10,6 +10,10 @@
 #ifndef PYEXEC_KERNEL_H
 #define PYEXEC_KERNEL_H
 
+#ifndef __linux__
+#error "pyexec runs on Linux only so far: build it in a Linux container, see README.md"
+#endif
+
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>

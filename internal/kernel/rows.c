@@ -100,7 +100,7 @@ const pyexec_row pyexec_rows[] = {
     TOUCHED("sys.addaudithook", "sys.addaudithook", "a snippet's hooks go to a list of its own, which is dropped",
             pyexec_kept_restore),
     TOUCHED("os.register_at_fork", "os.register_at_fork",
-            "a snippet's hooks go to a list of its own, which is dropped; os.fork is refused anyway", pyexec_kept_restore),
+            "a snippet's hooks go to a list of its own, which is dropped; in process os.fork is refused anyway", pyexec_kept_restore),
     TOUCHED("child processes", "what starts one: subprocess, os.posix_spawn",
             "killed, with the process group it leads, and waited for by number; one that does not end in 2 s taints",
             pyexec_children_restore),
