@@ -246,10 +246,8 @@ signal_is_ours(void) /* interrupting held */
 static void
 send_signal(pyexec_stopping *s) /* interrupting held */
 {
-    if (signal_is_ours()) {
-        pthread_kill(s->thread, STOP_SIGNAL);
-    }
-    else if (s->signals) {
+    bool sent = signal_is_ours() && pthread_kill(s->thread, STOP_SIGNAL) == 0; /* an emulator may not have it */
+    if (!sent && s->signals) {
         PyErr_SetInterruptEx(STOP_SIGNAL);
     }
 }
