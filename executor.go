@@ -226,6 +226,11 @@ func (e *Executor) run(ctx context.Context, s *Snippet, hash uint64, compileOnly
 	}
 	if s.Timeout > 0 {
 		deadline = now() + s.Timeout
+		if e.config.Isolation == Process { // there is more to wait for
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, s.Timeout)
+			defer cancel()
+		}
 	}
 	var h *host
 	if e.asks(s) && !compileOnly {
@@ -253,11 +258,6 @@ func (e *Executor) run(ctx context.Context, s *Snippet, hash uint64, compileOnly
 	}
 	switch {
 	case w.process != nil:
-		if deadline != 0 {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, deadline-start)
-			defer cancel()
-		}
 		err = e.runInWorker(ctx, w)
 	case ctx.Done() == nil && deadline == 0, e.isBrief(w, s):
 		err = w.worker.Run(&w.call, &w.reply)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -202,6 +203,46 @@ func TestTemplateIsRestarted(t *testing.T) {
 		return len(now) == 1 && now[0] != template
 	}, 10*time.Second, time.Millisecond)
 	assert.Equal(t, int64(2), run(t, ex, "1 + 1").Value)
+}
+
+// A template that a signal has stopped goes on; until then whoever waits for a process of it does so no longer than it may.
+func TestTemplateThatStands(t *testing.T) {
+	ex := openProcess(t, pyexec.Config{RecycleEvery: 1, Workers: 1})
+	template := children(t, os.Getpid())[0]
+	require.NoError(t, syscall.Kill(template, syscall.SIGSTOP))
+	for ended := false; !ended; { // those that are forked already serve
+		_, err := ex.Run(ctx, pyexec.Snippet{Code: "x = 1", Timeout: 20 * time.Millisecond})
+		ended = err != nil
+		if ended {
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+		}
+	}
+	run(t, ex, "x = 1")
+	assert.Equal(t, template, children(t, os.Getpid())[0], "it goes on")
+	assert.Zero(t, ex.Stats().Crashes)
+}
+
+// One that hangs, in what a preloaded module does before a fork, is replaced. That takes some seconds.
+func TestTemplateThatHangs(t *testing.T) {
+	folder := t.TempDir()
+	flag := filepath.Join(folder, "flag")
+	module := fmt.Sprintf(`
+import os, time
+def before():
+    if os.path.exists(%[1]q):
+        os.remove(%[1]q)
+        while True: time.sleep(1)
+os.register_at_fork(before=before)
+`, flag)
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "hangs.py"), []byte(module), 0o600))
+	ex := openProcess(t, pyexec.Config{RecycleEvery: 1, Workers: 1, Paths: []string{folder}, Preload: []string{"hangs"}})
+	template := children(t, os.Getpid())[0]
+	require.NoError(t, os.WriteFile(flag, nil, 0o600))
+	for slices.Contains(children(t, os.Getpid()), template) {
+		run(t, ex, "x = 1")
+	}
+	assert.NoFileExists(t, flag)
+	run(t, ex, "x = 1")
 }
 
 // busy are the workers of a template that use the processor.

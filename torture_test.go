@@ -69,6 +69,7 @@ var hostile = []struct {
 	{"kill group", "import os; os.kill(0, 9)", crashes},
 	{"kill everything", "import os; os.kill(-1, 9)", raises},
 	{"kill the template", "import os; os.kill(os.getppid(), 9)", raises},
+	{"stop the template", libc + "import os; libc.kill(os.getppid(), 19)", returns},
 	{"stop", "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)", crashes},
 	{"terminal stop", "import os, signal; os.kill(0, signal.SIGTSTP); os.abort()", crashes},
 	{"SIGTERM", "import signal; signal.raise_signal(15)", crashes},

@@ -24,6 +24,7 @@ type Pool struct {
 	closing  chan struct{} // closed when close begins
 	done     chan struct{} // closed when the last template is gone
 	workers  int
+	silence  silence // of the template
 }
 
 // Start starts a template process.
@@ -89,6 +90,9 @@ func (p *Pool) follow(t *template) (useful bool) {
 		if err != nil {
 			break
 		}
+		p.mu.Lock()
+		p.heard()
+		p.mu.Unlock()
 		switch m.kind {
 		case templateWorker:
 			useful = true
@@ -161,6 +165,7 @@ func (p *Pool) refill() {
 			return // look will find out
 		}
 		p.pending++
+		p.expect()
 	}
 }
 
