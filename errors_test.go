@@ -130,13 +130,13 @@ func TestTracebackIsBounded(t *testing.T) {
 	ex := open(t, pyexec.Config{})
 	for _, limit := range []string{"", "sys.tracebacklimit = None", "sys.tracebacklimit = 'x'"} {
 		_, err := ex.Execute(ctx, "import sys\n"+limit+`
-sys.setrecursionlimit(5000)
+sys.setrecursionlimit(3000)
 def f(n):
     if n == 0: raise ValueError('the innermost')
     g(n - 1)
 def g(n):
     f(n)
-f(2000)`, nil)
+f(1400)`, nil)
 		var py *pyexec.PythonError
 		require.ErrorAs(t, err, &py)
 		assert.Equal(t, 1000, strings.Count(py.Traceback(), "  File "), limit)

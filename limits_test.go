@@ -320,9 +320,12 @@ func TestRecursionOnAnyThread(t *testing.T) {
 		"import copy\na = []\nfor _ in range(100000): a = [a]\ncopy.deepcopy(a)",
 		"f = lambda: 0\nimport functools\nfor _ in range(100000): f = functools.partial(lambda g: g(), f)\nf()",
 		"compile('-' * 100000 + '1', 's', 'eval')",
+		"def f(z=0): return sorted([1], key=f)\nf()",
+		"class A:\n    def __lt__(s, o): return sorted([A(), A()])\nsorted([A(), A()])",
+		"import threading\nerror = None\ndef f(z=0): return sorted([1], key=f)\ndef run():\n    global error\n    try: f()\n    except BaseException as e: error = e\nt = threading.Thread(target=run)\nt.start()\nt.join()\nraise error",
 		"sorted([3, 1], key=lambda x: sorted([x, x], key=lambda y: f()) or 0) if (f := lambda: sorted([1, 2], key=lambda z: f())) else 0",
 	}
-	for _, limit := range []string{"", "import sys\nsys.setrecursionlimit(5000)\n"} {
+	for _, limit := range []string{"", "import sys\nsys.setrecursionlimit(3000)\n"} {
 		for _, code := range codes {
 			for range 3 {
 				done := make(chan error)

@@ -120,7 +120,7 @@ var rows = map[string]rowTest{
 	"sys.getrecursionlimit": {
 		probe: "sys.getrecursionlimit() == keep.recursion",
 		dirts: []dirt{
-			{name: "more", code: "sys.setrecursionlimit(5000)", changes: []string{"sys.getrecursionlimit: 1000 -> 5000"}},
+			{name: "more", code: "sys.setrecursionlimit(3000)", changes: []string{"sys.getrecursionlimit: 1000 -> 3000"}},
 			{name: "less", code: "sys.setrecursionlimit(300)"},
 		},
 	},

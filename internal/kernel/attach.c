@@ -19,6 +19,7 @@ typedef struct node {
     uint64_t generation;
     uint64_t usable; /* the same, until the state is cleared */
     bool ended;      /* its OS thread is gone */
+    int recursion;   /* how deep its stack bears it */
     void *buried;    /* owned: the state it had in an interpreter that has ended; see pyexec_bury_thread_state */
 } node;
 
@@ -156,7 +157,8 @@ make_state(pyexec_kernel *k) /* GIL not held */
     if (state == NULL) {
         return false;
     }
-    pyexec_bound_recursion(state, stack_of_this_thread());
+    mine->recursion = pyexec_recursion_on(stack_of_this_thread());
+    pyexec_bound_recursion(state, mine->recursion);
     mine->state = state;
     mine->generation = mine->usable = k->generation;
     return true;
@@ -171,7 +173,8 @@ pyexec_attach_adopt(pyexec_kernel *k)
     }
     mine->state = PyThreadState_Get();
     mine->generation = mine->usable = k->generation;
-    pyexec_bound_recursion(mine->state, stack_of_this_thread());
+    mine->recursion = pyexec_recursion_on(stack_of_this_thread());
+    pyexec_bound_recursion(mine->state, mine->recursion);
     pyexec_locals_init();
     return true;
 }
@@ -185,6 +188,9 @@ pyexec_attach(pyexec_kernel *k) /* GIL not held; held after */
     }
     PyEval_RestoreThread(mine->state);
     pyexec_be_main_thread(mine->state); /* before states are released: the main one's must not be */
+    if (PYEXEC_RECURSION_IS_OF_STACK) {
+        pyexec_bound_recursion(mine->state, mine->recursion); /* the reset of another thread's call has set it */
+    }
     if (__builtin_expect(new, 0)) {
         pyexec_locals_init();
         PyMem_RawFree(mine->buried);
@@ -212,6 +218,44 @@ pyexec_detach(pyexec_kernel *k)
 {
     (void)k;
     (void)PyEval_SaveThread();
+}
+
+static size_t
+stack_of_new_threads(void)
+{
+    size_t size = PyThread_get_stacksize(); /* as _thread.stack_size has set it */
+    pthread_attr_t attr;
+    if (size != 0 || pthread_getattr_default_np(&attr) != 0) {
+        return size;
+    }
+    if (pthread_attr_getstacksize(&attr, &size) != 0) {
+        size = 0;
+    }
+    pthread_attr_destroy(&attr);
+    return size;
+}
+
+/* One has just been started, or the limit of all was set. */
+void
+pyexec_bound_threads(void)
+{
+    int most = pyexec_recursion_on(stack_of_new_threads());
+    pthread_mutex_lock(&lock);
+    for (PyThreadState *s = PyInterpreterState_ThreadHead(PyInterpreterState_Get()); s != NULL; s = PyThreadState_Next(s)) {
+        node *n = nodes;
+        while (n != NULL && n->state != s) {
+            n = n->next;
+        }
+        pyexec_bound_recursion(s, n == NULL ? most : n->recursion);
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+int
+pyexec_recursion_here(void)
+{
+    int threads = pyexec_recursion_on(stack_of_new_threads());
+    return mine != NULL && mine->recursion < threads ? mine->recursion : threads;
 }
 
 static bool

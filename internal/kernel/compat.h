@@ -19,6 +19,7 @@
 #endif
 
 #include <frameobject.h>
+#include <limits.h>
 #include <opcode.h>
 #include <stdbool.h>
 
@@ -119,22 +120,42 @@ pyexec_long_from_big_endian(const uint8_t *in, size_t n)
 #define PYEXEC_TRACEBACK_IN_PYTHON 1
 #endif
 
-/* ---- how deep C code may recurse ----
- * 3.12 and 3.13 count calls, up to a number that a stack of 8 MB does not always hold (a build without optimisation across
- * files takes more of it a call); later versions look at the stack itself, 3.11 has the recursion limit alone. */
-static inline void
-pyexec_bound_recursion(PyThreadState *state, size_t stack)
+/* ---- how deep code may recurse on a stack ----
+ * 3.11 counts calls, those of Python code and those in C alike; 3.12 and 3.13 count those in C by themselves, up to a number
+ * that a stack of 8 MB does not hold; later versions look at the stack itself. The most that was found is sorted() with
+ * a key that sorts, with 2.6 KB a call in each version. (numpy's ufuncs take more, see README.md.) */
+enum { PYEXEC_STACK_OF_A_CALL = 2688 };
+
+static inline int
+pyexec_recursion_on(size_t stack)
 {
-#if PY_VERSION_HEX >= 0x030C0000 && PY_VERSION_HEX < 0x030E0000
-    int most = (int)(stack / 2048);
-    if (stack != 0 && state->c_recursion_remaining > most) {
+    return stack == 0 ? INT_MAX : (int)(stack / PYEXEC_STACK_OF_A_CALL < INT_MAX ? stack / PYEXEC_STACK_OF_A_CALL : INT_MAX);
+}
+
+static inline void
+pyexec_bound_recursion(PyThreadState *state, int most)
+{
+#if PY_VERSION_HEX < 0x030C0000
+    if (__builtin_expect(state->recursion_limit > most, 0)) {
+        state->recursion_remaining -= state->recursion_limit - most;
+        state->recursion_limit = most;
+    }
+#elif PY_VERSION_HEX < 0x030E0000
+    if (state->c_recursion_remaining > most) {
         state->c_recursion_remaining = most;
     }
 #else
     (void)state;
-    (void)stack;
+    (void)most;
 #endif
 }
+
+/* sys.setrecursionlimit sets that of all threads, on 3.11; on later versions it has nothing to do with their stacks. */
+#if PY_VERSION_HEX < 0x030C0000
+#define PYEXEC_RECURSION_IS_OF_STACK 1
+#else
+#define PYEXEC_RECURSION_IS_OF_STACK 0
+#endif
 
 /* ---- where site looks for packages when it finds a virtual environment: at sys.prefix, and at PREFIXES as well ----
  * Up to 3.13 those are to be the Python that the environment was made with; later ones add them by themselves. */

@@ -167,7 +167,11 @@ refuses_thread(const char *what)
 static PyObject *
 start_thread(PyObject *self, PyObject *args)
 {
-    return refuses_thread("_thread.start_new_thread") ? NULL : start_new_thread(self, args);
+    PyObject *r = refuses_thread("_thread.start_new_thread") ? NULL : start_new_thread(self, args); /* new */
+    if (r != NULL) {
+        pyexec_bound_threads();
+    }
+    return r;
 }
 
 /* What threading.Thread uses from 3.13 on; before there is no such function, and nothing to replace. */
@@ -177,7 +181,11 @@ start_joinable(PyObject *self, PyObject *args, PyObject *names)
     if (refuses_thread("_thread.start_joinable_thread")) {
         return NULL;
     }
-    return ((PyCFunctionWithKeywords)(void (*)(void))start_joinable_thread)(self, args, names);
+    PyObject *r = ((PyCFunctionWithKeywords)(void (*)(void))start_joinable_thread)(self, args, names); /* new */
+    if (r != NULL) {
+        pyexec_bound_threads();
+    }
+    return r;
 }
 
 void
@@ -186,19 +194,24 @@ pyexec_guard_threads(bool refused)
     threads_refused = refused;
 }
 
-enum { MAX_RECURSION = 5000 }; /* frames of C, at up to 1.5 KB, that a thread's stack of 8 MB surely holds */
+enum { MAX_RECURSION = PYEXEC_RECURSION_IS_OF_STACK ? 3000 : 5000 }; /* on 3.11, what a stack of 8 MB holds */
 static PyCFunction set_recursion_limit = NULL;
 
 static PyObject *
 limit_recursion(PyObject *self, PyObject *arg)
 {
     long n = PyLong_Check(arg) ? PyLong_AsLong(arg) : 0;
-    if (n > MAX_RECURSION || PyErr_Occurred()) {
-        PyErr_Format(PyExc_ValueError, "recursion limit must not exceed %d: the host's stack would overflow",
-                     (int)MAX_RECURSION);
+    int here = PYEXEC_RECURSION_IS_OF_STACK ? pyexec_recursion_here() : MAX_RECURSION;
+    int most = here < MAX_RECURSION ? here : MAX_RECURSION;
+    if (n > most || PyErr_Occurred()) {
+        PyErr_Format(PyExc_ValueError, "recursion limit must not exceed %d: the host's stack would overflow", most);
         return NULL;
     }
-    return set_recursion_limit(self, arg);
+    PyObject *r = set_recursion_limit(self, arg); /* new */
+    if (r != NULL && PYEXEC_RECURSION_IS_OF_STACK) {
+        pyexec_bound_threads();
+    }
+    return r;
 }
 
 /* The method tables of these modules are changed in place, once in a process: so function objects that exist already, and

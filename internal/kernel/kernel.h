@@ -285,6 +285,8 @@ bool pyexec_has_foreign_threads(pyexec_kernel *k); /* threads that snippets star
 bool pyexec_has_new_threads(pyexec_kernel *k);     /* the same, but for those given up */
 void pyexec_give_up_threads(pyexec_kernel *k);
 void pyexec_stop_foreign_threads(pyexec_kernel *k); /* raise SystemExit in them */
+void pyexec_bound_threads(void); /* how deep they may recurse */
+int pyexec_recursion_here(void); /* how deep any thread may that this one starts, and itself */
 void pyexec_without_gil(void (*function)(void *), void *arg);
 void pyexec_let_others_run(pyexec_kernel *k);      /* gives up the GIL for a millisecond */
 bool pyexec_let_new_threads_run(pyexec_kernel *k); /* the same; true: one of a snippet's did not sleep at its end */

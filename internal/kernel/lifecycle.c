@@ -111,6 +111,9 @@ prepare(pyexec_kernel *k, pyexec_failure *f)
         return -1;
     }
     pyexec_memory_init(k);
+    if (PYEXEC_RECURSION_IS_OF_STACK && pyexec_recursion_here() < Py_GetRecursionLimit()) {
+        Py_SetRecursionLimit(pyexec_recursion_here()); /* threads have small stacks here: ulimit -s */
+    }
     if (pyexec_touch_init(k) < 0 || pyexec_guard_init(k) < 0 || pyexec_search_path(k, f) < 0 ||
         pyexec_stop_init(k) < 0 || pyexec_output_install(k) < 0 || pyexec_stream_install(k) < 0 ||
         pyexec_host_install(k) < 0 || pyexec_confine_init(k) < 0) {

@@ -52,6 +52,20 @@ read_value(const value *v, const pyexec_row_state *s)
     return r;
 }
 
+/* Recursion is bounded for what a stack holds, and Python needs some for itself. */
+static bool
+is_small_stack(PyObject *size /* borrowed, may be NULL */)
+{
+    enum { LEAST = 1 << 20 };
+    long n = size != NULL && PyLong_Check(size) ? PyLong_AsLong(size) : 0;
+    PyErr_Clear();
+    if (n > 0 && n < LEAST) {
+        PyErr_Format(PyExc_ValueError, "size not valid: %ld bytes (threads of pyexec's have at least %d)", n, (int)LEAST);
+        return true;
+    }
+    return false;
+}
+
 PyObject *
 pyexec_set_value(const pyexec_call *c)
 {
@@ -85,6 +99,9 @@ pyexec_set_value(const pyexec_call *c)
             PyObject_GC_UnTrack(s->contents);
         }
         c->k->touched = true;
+    }
+    if (strcmp(v->set, "stack_size") == 0 && is_small_stack(pyexec_arg(c, 0, NULL))) {
+        return NULL;
     }
     PyObject *r = pyexec_real(c); /* new */
     if (strcmp(v->set, "pthread_sigmask") == 0) {
