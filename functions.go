@@ -30,9 +30,8 @@ import (
 // The Go error is found again by errors.Is and errors.As in what Run returns, if the snippet lets it pass. Arguments that
 // do not fit raise TypeError. A function that panics raises a GoError, too, of a *PanicError.
 //
-// A function runs on the goroutine that called Run, or, if the call can be cancelled or has a deadline, on one of the
-// Executor's, so that the caller can leave a function behind that does not return; either is locked to its thread
-// meanwhile. Other threads of the snippet go on. If a snippet starts threads, or if there are several Workers, several
+// A function runs on the goroutine that called Run, or, if that can leave it behind, on one of the Executor's: with
+// Isolation: Process, and if the call can be cancelled or has a deadline. Either is locked to its thread meanwhile. Other threads of the snippet go on. If a snippet starts threads, or if there are several Workers, several
 // functions may run at once. If a function calls runtime.LockOSThread, it must call UnlockOSThread as
 // often before it returns, or Go's runtime ends the program. Outside its call a function is dead: if it is called by a
 // thread that a snippet left behind, it raises RuntimeError.

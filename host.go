@@ -1,6 +1,7 @@
 package pyexec
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -108,9 +109,16 @@ func (h *host) close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.over = true
+	h.turn.Broadcast()
 	if h.cancel != nil {
 		h.cancel()
 	}
+}
+
+func (h *host) isOver() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.over
 }
 
 // context is what functions get: it ends with the call or at its deadline, and tells the Executor who waits for it.
@@ -151,10 +159,7 @@ func (h *host) answer(r engine.Request) engine.Answer {
 		h.own.end() // also if the call has been left behind
 		return engine.Answer{}
 	}
-	h.mu.Lock()
-	over := h.over
-	h.mu.Unlock()
-	if over {
+	if h.isOver() {
 		return engine.Answer{Outcome: engine.Over}
 	}
 	g := &h.own
@@ -162,11 +167,20 @@ func (h *host) answer(r engine.Request) engine.Answer {
 		g = &guard{}
 		defer g.end()
 	}
-	data, err := g.run(h, r)
+	return g.run(h, r)
+}
+
+// errOver is for what comes when the call has ended.
+var errOver = errors.New("the call is over")
+
+// outcome is the answer for what came of a request. It calls methods of the user's errors.
+func (h *host) outcome(data []byte, err error) engine.Answer {
 	var bad argumentError
 	switch {
 	case err == nil:
 		return engine.Answer{Data: data}
+	case err == errOver:
+		return engine.Answer{Outcome: engine.Over}
 	case errors.As(err, &bad):
 		return engine.Answer{Outcome: engine.BadArguments, Data: []byte(bad)}
 	}
@@ -175,7 +189,7 @@ func (h *host) answer(r engine.Request) engine.Answer {
 
 func (h *host) do(r engine.Request) ([]byte, error) {
 	inside := &h.executor.inside
-	inside.enter(r.Thread)
+	inside.enter(r.Thread, h)
 	defer inside.leave(r.Thread)
 	switch r.Ask {
 	case engine.AskCall:
@@ -197,10 +211,14 @@ func (h *host) call(r engine.Request) ([]byte, error) {
 // write waits for its turn: threads give up the interpreter before they come here.
 func (h *host) write(r engine.Request) error {
 	h.mu.Lock()
-	for h.ticket != r.Ticket {
+	for h.ticket != r.Ticket && !h.over {
 		h.turn.Wait()
 	}
+	over := h.over
 	h.mu.Unlock()
+	if over {
+		return errOver
+	}
 	defer func() {
 		h.mu.Lock()
 		h.ticket++
@@ -222,8 +240,7 @@ func (h *host) remember(err error) []byte {
 	delete(h.errs, id-maxErrors)
 	h.mu.Unlock()
 	shown := err
-	var stream *StreamError
-	if errors.As(err, &stream) {
+	if stream, ok := err.(*StreamError); ok {
 		shown = stream.Err
 	}
 	return wire.AppendFailure(nil, id, fmt.Sprintf("%T", shown), strings.ToValidUTF8(message(shown), "\uFFFD"))
@@ -337,7 +354,7 @@ func (in *input) read(ctx context.Context, most int) ([]byte, error) {
 			return nil, err
 		}
 		if n := in.next(min(most, len(in.buf))); n > 0 {
-			return in.buf[:n], nil
+			return bytes.Clone(in.buf[:n]), nil // other threads may read, too
 		}
 	}
 	in.err = io.ErrNoProgress
@@ -365,22 +382,21 @@ func (in *input) next(most int) int {
 type guard struct {
 	host *host
 	r    engine.Request
-	data []byte
-	err  error
+	a    engine.Answer
 	next func() (ended bool, ok bool)
 	stop func()
 }
 
-func (g *guard) run(h *host, r engine.Request) ([]byte, error) {
+func (g *guard) run(h *host, r engine.Request) engine.Answer {
 	if g.next == nil {
 		g.next, g.stop = iter.Pull(g.loop)
 	}
-	g.host, g.r, g.data, g.err = h, r, nil, nil
+	g.host, g.r, g.a = h, r, engine.Answer{}
 	if ended, _ := g.next(); ended {
 		g.next, g.stop = nil, nil
 		g.fail(ErrGoexit)
 	}
-	return g.data, g.err
+	return g.a
 }
 
 func (g *guard) loop(yield func(ended bool) bool) {
@@ -402,14 +418,14 @@ func (g *guard) do() {
 			g.fail(&PanicError{Value: p, Stack: debug.Stack()})
 		}
 	}()
-	g.data, g.err = g.host.do(g.r)
+	g.a = g.host.outcome(g.host.do(g.r))
 }
 
 func (g *guard) fail(err error) {
 	if g.r.Ask == engine.AskWrite {
 		err = g.host.out[g.r.Index-1].fail(err)
 	}
-	g.data, g.err = nil, err
+	g.a = engine.Answer{Outcome: engine.Failed, Data: g.host.remember(err)}
 }
 
 // end lets the goroutine go.
@@ -428,34 +444,43 @@ type insideKey struct{ executor *Executor }
 type inside struct {
 	n       atomic.Int32
 	mu      sync.Mutex
-	threads map[int]int
+	threads map[int]visit
 }
 
-func (in *inside) enter(thread int) {
+type visit struct {
+	host *host // nil: the snippet itself is a Go function
+	n    int
+}
+
+func (in *inside) enter(thread int, h *host) {
 	in.n.Add(1)
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.threads == nil {
-		in.threads = map[int]int{}
+		in.threads = map[int]visit{}
 	}
-	in.threads[thread]++
+	in.threads[thread] = visit{host: h, n: in.threads[thread].n + 1}
 }
 
 func (in *inside) leave(thread int) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if in.threads[thread]--; in.threads[thread] == 0 {
+	v := in.threads[thread]
+	if v.n--; v.n == 0 {
 		delete(in.threads, thread)
+	} else {
+		in.threads[thread] = v
 	}
 	in.n.Add(-1)
 }
 
-// here reports whether the goroutine that asks is in one of them.
+// here reports whether the goroutine that asks is in one of them, and its call goes on.
 func (in *inside) here() bool {
 	if in.n.Load() == 0 {
 		return false
 	}
 	in.mu.Lock()
-	defer in.mu.Unlock()
-	return in.threads[syscall.Gettid()] > 0
+	v := in.threads[syscall.Gettid()]
+	in.mu.Unlock()
+	return v.n > 0 && (v.host == nil || !v.host.isOver())
 }

@@ -172,7 +172,6 @@ func (e *Executor) runInWorker(ctx context.Context, w *slot) error {
 	if ctx.Done() == nil {
 		return w.process.Run(&w.call, &w.reply)
 	}
-	w.call.Leavable = true
 	ended, stopped := make(chan struct{}), make(chan struct{})
 	id := w.call.ID
 	forget := context.AfterFunc(ctx, func() {
@@ -218,7 +217,7 @@ func (e *Executor) failed(ctx context.Context, w *slot, err error, start time.Du
 			reason = ErrClosed
 		}
 		e.stats.stop(reason)
-		return r, &StoppedError{Reason: reason}
+		return r, &StoppedError{Reason: reason, Stuck: crash.Left}
 	}
 	c := &CrashError{
 		Signal: syscall.Signal(crash.Signal), ExitCode: crash.ExitCode, Reason: crash.Reason, Report: crash.Report,

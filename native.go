@@ -42,7 +42,7 @@ func (e *Executor) runNative(ctx context.Context, f func(globals unsafe.Pointer)
 // run is an engine.Call's Native.
 func (n *native) run(globals unsafe.Pointer) {
 	thread := syscall.Gettid()
-	n.executor.inside.enter(thread)
+	n.executor.inside.enter(thread, nil)
 	err := ErrGoexit
 	defer func() {
 		if p := recover(); p != nil {

@@ -56,9 +56,11 @@ func (e *Executor) count(w *slot, err error, compileOnly bool) {
 		} else {
 			s.misses.Add(1)
 		}
-		s.cached.Add(w.reply.Cached - w.cached)
-		s.evictions.Add(w.reply.Evictions - w.evicted)
-		w.cached, w.evicted = w.reply.Cached, w.reply.Evictions
+		most := uint64(e.config.CacheEntries) // whatever a process says that a snippet has taken over
+		cached, evicted := min(w.reply.Cached, most), max(w.reply.Evictions, w.evicted)
+		s.cached.Add(cached - w.cached)
+		s.evictions.Add(min(evicted-w.evicted, most))
+		w.cached, w.evicted = cached, evicted
 	}
 	if compileOnly {
 		return

@@ -20,8 +20,8 @@ type StoppedError struct {
 	// Frames lead from the snippet's top level to where it was stopped, or left behind. Those of a call that was left behind
 	// may be missing, if it waits for something in C code that does not look for signals.
 	Frames []Frame
-	// Stuck says that the call goes on: it is in C code that nothing stops, or in a Go function, Reader or Writer that
-	// has not returned. Its interpreter serves nobody until it ends.
+	// Stuck says that something of the call goes on: C code that nothing stops, or a Go function, Reader or Writer that has
+	// not returned. In process the interpreter serves nobody until it ends.
 	Stuck bool
 	// Python is the exception that the snippet ended with instead of the one it was stopped by: a MemoryError, or one
 	// raised in a finally block. Usually nil.
@@ -33,7 +33,7 @@ func (e *StoppedError) Error() string {
 	var b strings.Builder
 	b.WriteString("pyexec: the call was stopped: " + strings.TrimPrefix(e.Reason.Error(), "pyexec: "))
 	if e.Stuck {
-		b.WriteString(" (it goes on in C or Go code that cannot be interrupted, and blocks its interpreter)")
+		b.WriteString(" (it goes on in C or Go code that cannot be interrupted)")
 	}
 	if n := len(e.Frames); n > 0 && e.Frames[n-1].Line > 0 {
 		f := e.Frames[n-1]

@@ -53,6 +53,9 @@ c_files() {
 # The root package only: it drives every crossing into C that there is, and the experiment costs a build of its own.
 cgocheck2() { GOEXPERIMENT=cgocheck2 go test -timeout "$timeout" .; }
 
+# What the program does for worker processes is on goroutines of its own.
+race_processes() { PYEXEC_TEST_ISOLATION=process go test -race -timeout "$timeout" -run 'Function|Stream|Host|Forged|Cancel' .; }
+
 # Every test once more, with snippets in worker processes; never a result that go test has kept of the other level.
 processes() { PYEXEC_TEST_ISOLATION=process go test -count=1 -timeout "$timeout" .; }
 
@@ -78,6 +81,7 @@ step 'go test -race' go test -race -timeout "$timeout" ./...
 step 'go test -race, cpy3' scripts/cpy3.sh test -race -timeout "$timeout" ./cpy3
 step 'go test, cgocheck2' cgocheck2
 step 'go test, worker processes' processes
+step 'go test -race, worker processes' race_processes
 step 'git tree unchanged' same_tree
 
 if [ -n "$failed" ]; then

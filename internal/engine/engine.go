@@ -65,7 +65,6 @@ type Call struct {
 	Functions   []byte // CBOR array of the names of the functions that Host calls; empty: none
 	Host        Host   // nil: the snippet can ask for nothing
 	Streams     Streams
-	Leavable    bool // once its process is killed, Run must return even if Host does not
 	Reset       bool
 	Split       bool
 	CompileOnly bool

@@ -2,7 +2,7 @@ package engine
 
 // A Host answers what a snippet asks of the program while it runs. The worker in this process calls it on the goroutine
 // that called Run, and on others for threads that the snippet started; a worker in another process carries request and
-// answer as messages. It must not panic. If it does not return, the call does not either, unless it is Leavable.
+// answer as messages. It must not panic. If it does not return, a call in this process does not either; one in another returns when that is killed.
 type Host func(Request) Answer
 
 // Streams says which of a call's standard streams are the Host's. Without it, input is empty and output is kept.

@@ -3,6 +3,7 @@ package process
 import (
 	"bytes"
 	"runtime"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/go-pyexec/pyexec/internal/engine"
@@ -12,16 +13,21 @@ import (
 const maxAsking = 1024
 
 // A conversation is a call whose snippet asks its Host for something. What its own thread asks is answered on one
-// goroutine, locked to its thread: the one that called Run, as in process, or, if that must be able to leave a Host behind
-// that does not return, one made for it. What other threads ask is answered on others.
+// goroutine, locked to its thread, what other threads ask on others. None is the one that called Run, which leaves a Host
+// behind that does not return once the process is killed.
 type conversation struct {
 	in        *reader
 	host      engine.Host
 	functions int
 	streams   engine.Streams
 
-	own    chan ask      // what the snippet's own thread asks, one at a time
-	asking chan struct{} // holds one for each of others
+	own     chan ask      // what the snippet's own thread asks, one at a time
+	asks    atomic.Bool   // it waits for the answer
+	quiet   chan struct{} // closed when it has its last one
+	asking  chan struct{} // holds one for each of others
+	held    atomic.Int64  // bytes of their questions
+	freed   chan struct{} // tells that there are less
+	answers atomic.Uint64 // the Host has given: what it did happens before what Run's caller does then
 
 	ticket uint64         // of the write that is next
 	early  map[uint64]ask // writes whose turn has not come
@@ -35,15 +41,21 @@ type conversation struct {
 func converse(in *reader, c *engine.Call, first []byte) ([]byte, error) {
 	t := &conversation{
 		in: in, host: c.Host, functions: arrayLength(c.Functions), streams: c.Streams,
-		own: make(chan ask, 1), asking: make(chan struct{}, maxAsking), early: map[uint64]ask{}, ended: make(chan struct{}),
+		own: make(chan ask, 1), quiet: make(chan struct{}), asking: make(chan struct{}, maxAsking), freed: make(chan struct{}, 1),
+		early: map[uint64]ask{}, ended: make(chan struct{}),
 	}
 	go t.listen(bytes.Clone(first))
-	if c.Leavable {
-		go t.answerOwn()
-	} else {
-		t.answerOwn()
-	}
+	go t.answerOwn()
 	<-t.ended
+	select {
+	case <-t.quiet:
+	case <-in.proc.left:
+		select {
+		case <-t.quiet:
+		default:
+			in.proc.leftHost = true
+		}
+	}
 	return t.reply, t.err
 }
 
@@ -51,10 +63,11 @@ func converse(in *reader, c *engine.Call, first []byte) ([]byte, error) {
 func (t *conversation) answerOwn() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	defer close(t.quiet)
 	thread := syscall.Gettid()
 	over := false
 	for a := range t.own {
-		over = over || a.Ask == engine.AskEnd
+		over = a.Ask == engine.AskEnd
 		t.answer(a, thread)
 	}
 	if !over {
@@ -80,7 +93,11 @@ func (t *conversation) listen(body []byte) {
 		case err != nil:
 			t.err = err
 			return
+		case kind == messageReply && t.asks.Load():
+			t.err = errGarbage // it has not waited for its answer
+			return
 		case kind == messageReply:
+			t.answers.Load()
 			t.reply = next
 			return
 		}
@@ -111,13 +128,18 @@ func (t *conversation) dispatch(a ask) error {
 		return t.pass(a)
 	}
 	t.early[a.Ticket] = a
+	early := t.held.Add(int64(len(a.Data)))
 	for {
 		next, ok := t.early[t.ticket]
 		if !ok {
+			if len(t.early) > maxAsking || uint64(early) > t.in.limit {
+				return errGarbage
+			}
 			return nil
 		}
 		delete(t.early, t.ticket)
 		t.ticket++
+		early = t.held.Add(-int64(len(next.Data)))
 		if err := t.pass(next); err != nil {
 			return err
 		}
@@ -127,11 +149,17 @@ func (t *conversation) dispatch(a ask) error {
 // pass never waits for a Host: nobody would notice meanwhile that the process is gone.
 func (t *conversation) pass(a ask) error {
 	if a.Own {
-		select {
-		case t.own <- a:
-			return nil
-		default:
+		if t.asks.Swap(true) {
 			return errGarbage // it has not waited for the answer to the last one
+		}
+		t.own <- a
+		return nil
+	}
+	for uint64(t.held.Load()) > t.in.limit {
+		select {
+		case <-t.freed:
+		case <-t.in.proc.dead:
+			return errHungUp
 		}
 	}
 	select {
@@ -139,18 +167,33 @@ func (t *conversation) pass(a ask) error {
 	case <-t.in.proc.dead:
 		return errHungUp
 	}
+	size := int64(len(a.Data))
+	t.held.Add(size)
 	go func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		defer func() { <-t.asking }()
+		defer t.free(size)
 		t.answer(a, syscall.Gettid())
 	}()
 	return nil
 }
 
+func (t *conversation) free(size int64) {
+	<-t.asking
+	t.held.Add(-size)
+	select {
+	case t.freed <- struct{}{}:
+	default:
+	}
+}
+
 func (t *conversation) answer(a ask, thread int) {
 	a.Thread = thread
 	out := t.host(a.Request)
+	t.answers.Add(1)
+	if a.Own {
+		t.asks.Store(false) // before the answer, after which it may reply
+	}
 	_ = t.in.proc.answer(appendAnswer(make([]byte, 0, headSize+answerSize+len(out.Data)), a.id, out))
 }
 

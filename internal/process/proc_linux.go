@@ -16,26 +16,30 @@ type proc struct {
 	socket int
 	memory int
 
-	dead    chan struct{} // closed when the template has said how it ended, or is gone itself
-	status  syscall.WaitStatus
-	stopped int
-	known   bool // status is
-	mess    bool // there is more on its connection than the reply
+	left     chan struct{} // closed when Kill was called: its call is to end
+	leftHost bool          // a Host was still at something when it was
+	dead     chan struct{} // closed when the template has said how it ended, or is gone itself
+	status   syscall.WaitStatus
+	stopped  int
+	known    bool // status is
+	mess     bool // there is more on its connection than the reply
 
 	mail *mail // nil: it could not be mapped
 
 	sending sync.Mutex // held while something is sent: calls, and answers from many goroutines
 	given   bool       // up; guarded by sending
 
-	mu     sync.Mutex
-	pidfd  int // -1 once closed
-	open   bool
-	killed bool
+	mu      sync.Mutex
+	pidfd   int // -1 once closed
+	open    bool
+	killed  bool
+	leaving bool // left is closed
 }
 
 func newProc(m message) *proc {
 	return &proc{
 		pid: m.pid, socket: m.fds[0], memory: m.fds[1], pidfd: m.fds[2], mail: openMail(m.fds[1]), dead: make(chan struct{}), open: true,
+		left: make(chan struct{}),
 	}
 }
 
@@ -45,6 +49,10 @@ const pidfdSendSignal = 424 // on all architectures
 func (p *proc) kill(by bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if by && !p.leaving {
+		p.leaving = true
+		close(p.left)
+	}
 	if p.pidfd >= 0 {
 		p.killed = p.killed || by
 		_, _, _ = syscall.Syscall6(pidfdSendSignal, uintptr(p.pidfd), uintptr(syscall.SIGKILL), 0, 0, 0, 0)

@@ -58,6 +58,7 @@ type Crash struct {
 	Stopped        int    // the signal that stopped it, for which it was killed
 	ExitCode       int    // if it ended by itself
 	Killed         bool   // by Worker.Kill
+	Left           bool   // then: a Host had not returned
 	Reason         string // if there is more to say
 	Report         string // of Python's faulthandler
 	Stdout, Stderr []byte // of the call, as far as it got

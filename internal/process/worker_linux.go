@@ -218,6 +218,7 @@ func (w *Worker) autopsy(pr *proc, err error) error {
 	if c.ExitCode == lostConnection && c.Signal == 0 && c.Reason == "" {
 		c.Reason = "the snippet broke its connection"
 	}
+	c.Left = pr.leftHost
 	c.Report, c.Stdout, c.Stderr = w.remains(pr)
 	w.drop(true)
 	return c
