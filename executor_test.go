@@ -3,7 +3,9 @@ package pyexec_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,6 +35,15 @@ func at(c pyexec.Config) pyexec.Config {
 }
 
 // open gives a test an Executor of its own, on the level that is tested.
+// What Executors log of hostile snippets would stand before a failure as if it were the reason. With -v it is shown.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if !testing.Verbose() {
+		slog.SetDefault(slog.New(slog.DiscardHandler))
+	}
+	os.Exit(m.Run())
+}
+
 func open(t *testing.T, c pyexec.Config) *pyexec.Executor {
 	t.Helper()
 	return openAt(t, at(c))

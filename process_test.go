@@ -424,10 +424,10 @@ func TestNativeModulesSurviveRecycles(t *testing.T) {
 
 // The host dies by kill -9, with workers in the midst of all kinds of things: nothing is left.
 func TestHostIsKilled(t *testing.T) {
-	if os.Getenv("PYEXEC_TEST_VICTIM") != "" {
-		victim(t)
+	if folder := os.Getenv("PYEXEC_TEST_VICTIM"); folder != "" {
+		victim(t, folder)
 	}
-	cmd := reexecute(t, "TestHostIsKilled", "PYEXEC_TEST_VICTIM=1")
+	cmd := reexecute(t, "TestHostIsKilled", "PYEXEC_TEST_VICTIM="+t.TempDir())
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
@@ -457,9 +457,9 @@ func reexecute(t *testing.T, test, env string) *exec.Cmd {
 	return cmd
 }
 
-func victim(t *testing.T) {
+func victim(t *testing.T, folder string) {
 	ex := openProcess(t, pyexec.Config{Workers: 5})
-	path := filepath.Join(t.TempDir(), "pids")
+	path := filepath.Join(folder, "pids")
 	require.NoError(t, syscall.Mkfifo(path, 0o600))
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	require.NoError(t, err)

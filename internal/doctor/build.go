@@ -131,7 +131,7 @@ func (m *Machine) lookCompiler(s *Section) (string, bool) {
 			return name, true
 		}
 	}
-	s.add(Missing, "C compiler", "%s: not on PATH. Without one Go turns cgo off, and says \"build constraints exclude all Go files\"", strings.Join(names, ", "))
+	s.add(Missing, "C compiler", "%s: not on PATH. Without one Go turns cgo off, and says \"undefined: pyexec_is_built_with_cgo_…\"", strings.Join(names, ", "))
 	return "", false
 }
 
