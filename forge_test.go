@@ -59,7 +59,7 @@ func TestForgedMessages(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			ex := openProcess(t, pyexec.Config{Workers: 1, MaxResult: 1 << 20})
-			goroutines, threads := runtime.NumGoroutine(), threadsOf(t)
+			goroutines, threads := runtime.NumGoroutine(), entries(t, "/proc/self/task")
 			for range 3 {
 				flag := t.TempDir() + "/flag"
 				var inside atomic.Int32
@@ -81,16 +81,9 @@ func TestForgedMessages(t *testing.T) {
 				run(t, ex, "x = 1")
 			}
 			assert.Eventually(t, func() bool { return runtime.NumGoroutine() <= goroutines+2 }, 10*time.Second, time.Millisecond) // itself two
-			assert.Less(t, threadsOf(t), threads+100, "threads that wait for a turn that never comes")
+			assert.Less(t, entries(t, "/proc/self/task"), threads+100, "threads that wait for a turn that never comes")
 		})
 	}
-}
-
-func threadsOf(t *testing.T) int {
-	t.Helper()
-	all, err := os.ReadDir("/proc/self/task")
-	require.NoError(t, err)
-	return len(all)
 }
 
 // A process that dies while a Writer is at work leaves that to end before Run returns: the caller may look at what was written.

@@ -233,11 +233,13 @@ func TestHammerCancel(t *testing.T) {
 	assert.Eventually(t, func() bool { return runtime.NumGoroutine() <= before+2 }, 10*time.Second, time.Millisecond) // itself two
 }
 
-func openFiles(t *testing.T) int {
+func openFiles(t *testing.T) int { return entries(t, "/proc/self/fd") }
+
+func entries(t *testing.T, folder string) int {
 	t.Helper()
-	entries, err := os.ReadDir("/proc/self/fd")
+	all, err := os.ReadDir(folder)
 	require.NoError(t, err)
-	return len(entries)
+	return len(all)
 }
 
 func TestMemoryLimit(t *testing.T) {
