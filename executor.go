@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"io"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -197,7 +198,10 @@ func (e *Executor) Run(ctx context.Context, s Snippet) (*Result, error) {
 	return e.run(ctx, &s, e.hash(s.name(), s.Code), false)
 }
 
-const defaultName = "snippet.py"
+const (
+	defaultName = "snippet.py"
+	maxTimeout  = math.MaxInt64 / 2 // some 146 years: what is added to it does not overflow
+)
 
 func (s *Snippet) name() string {
 	if s.Name == "" {
@@ -225,7 +229,7 @@ func (e *Executor) run(ctx context.Context, s *Snippet, hash uint64, compileOnly
 		return nil, context.DeadlineExceeded
 	}
 	if s.Timeout > 0 {
-		deadline = now() + s.Timeout
+		deadline = now() + min(s.Timeout, maxTimeout)
 		if e.config.Isolation == Process { // there is more to wait for
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithTimeout(ctx, s.Timeout)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -142,6 +143,16 @@ func TestStoppedErrorSaysWhere(t *testing.T) {
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	_, err = ex.Run(ctx, pyexec.Snippet{Code: "x = 1", Timeout: time.Hour})
 	require.NoError(t, err)
+}
+
+// The longest Timeout there is is none that has passed.
+func TestLongTimeout(t *testing.T) {
+	ex := open(t, pyexec.Config{RecycleAfter: math.MaxInt64, Grace: math.MaxInt64})
+	res, err := ex.Run(ctx, pyexec.Snippet{Code: "import time; time.sleep(0.05)\nx = f(1)", Timeout: math.MaxInt64, Functions: pyexec.Functions{
+		"f": func(ctx context.Context, x int) (int, error) { return x + 1, ctx.Err() },
+	}})
+	require.NoError(t, err)
+	assert.Equal(t, int64(2), res.Vars()["x"])
 }
 
 func TestCancel(t *testing.T) {
