@@ -87,7 +87,7 @@ func (e *Executor) stopForClose(w *slot, ended <-chan struct{}) {
 	if r, ok = w.stopper.Current(); !ok || r.ID == 0 {
 		return // it has ended; another worker's has not
 	}
-	e.stick(w, r.ID)
+	e.stick(w, r.ID)()
 	e.interruptForEver(w, r.ID, ended)
 	e.unstick(w)
 }

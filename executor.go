@@ -260,6 +260,7 @@ func (e *Executor) run(ctx context.Context, s *Snippet, hash uint64, compileOnly
 	if s.native != nil {
 		w.call.Native = s.native.run
 	}
+	w.hand.cause = nil // of a call that ended by itself at its deadline
 	switch {
 	case w.process != nil:
 		err = e.runInWorker(ctx, w)
@@ -294,6 +295,10 @@ func (e *Executor) run(ctx context.Context, s *Snippet, hash uint64, compileOnly
 	}
 	if w.reply.Stopped || w.reply.Memory {
 		err = e.stopped(w, err)
+		var stopped *StoppedError
+		if r == nil && errors.As(err, &stopped) { // while its variables were decoded
+			r = &Result{Duration: took}
+		}
 	}
 	return r, err
 }
@@ -357,10 +362,10 @@ func (e *Executor) wait(ctx context.Context, deadline time.Duration) (*slot, err
 	if w := e.free.Swap(nil); w != nil { // ... but may just have given to free
 		return w, nil
 	}
-	if ctx.Value(insideKey{e}) != nil || e.inside.here() {
+	if h, _ := ctx.Value(insideKey{e}).(*host); (h != nil && !h.isOver()) || e.inside.here() {
 		return nil, ErrReentrant
 	}
-	if limit := e.config.MaxWaiting; limit > 0 && n > int64(limit) {
+	if limit := e.config.MaxWaiting; limit > 0 && n > int64(limit) && ctx != aging {
 		select {
 		case w := <-e.queue: // it was only just given back
 			return w, nil
@@ -379,21 +384,25 @@ func (e *Executor) wait(ctx context.Context, deadline time.Duration) (*slot, err
 		defer t.Stop()
 		expired = t.C
 	}
-	var stuck <-chan struct{}
-	if deadline == 0 && ctx.Done() == nil {
-		stuck = e.trouble.allStuck() // it would wait for ever
-	}
-	select {
-	case w := <-e.queue:
-		return w, nil
-	case <-ctx.Done():
-		return nil, e.trouble.explain(ctx.Err())
-	case <-expired:
-		return nil, e.trouble.explain(context.DeadlineExceeded)
-	case <-stuck:
-		return nil, e.trouble.explain(nil)
-	case <-e.closing:
-		return nil, ErrClosed
+	for {
+		var stuck <-chan struct{}
+		if deadline == 0 && ctx.Done() == nil {
+			stuck = e.trouble.allStuck() // it would wait for ever
+		}
+		select {
+		case w := <-e.queue:
+			return w, nil
+		case <-ctx.Done():
+			return nil, e.trouble.explain(ctx.Err())
+		case <-expired:
+			return nil, e.trouble.explain(context.DeadlineExceeded)
+		case <-stuck:
+			if err := e.trouble.explain(nil); err != nil {
+				return nil, err
+			} // else what was stuck has just ended
+		case <-e.closing:
+			return nil, ErrClosed
+		}
 	}
 }
 

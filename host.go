@@ -126,7 +126,7 @@ func (h *host) context() context.Context {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.inner == nil {
-		h.inner = context.WithValue(h.ctx, insideKey{h.executor}, true)
+		h.inner = context.WithValue(h.ctx, insideKey{h.executor}, h)
 		if h.deadline == 0 {
 			h.inner, h.cancel = context.WithCancel(h.inner)
 		} else {
@@ -225,7 +225,7 @@ func (h *host) write(r engine.Request) error {
 		h.turn.Broadcast()
 		h.mu.Unlock()
 	}()
-	return h.out[r.Index-1].write(r.Data)
+	return h.out[r.Index-1].write(r.Data, h.isOver)
 }
 
 // remember keeps an error, and encodes it for the exception that stands for it.
@@ -290,7 +290,7 @@ type output struct {
 
 const maxChunk = 64 << 10
 
-func (o *output) write(p []byte) error {
+func (o *output) write(p []byte, isOver func() bool) error {
 	if err := o.failed(); err != nil {
 		return err
 	}
@@ -298,6 +298,9 @@ func (o *output) write(p []byte) error {
 		o.buf = make([]byte, 0, min(max(len(p), 512), maxChunk))
 	}
 	for len(p) > 0 {
+		if isOver() { // the caller may look at what it got
+			return errOver
+		}
 		if len(p) > cap(o.buf) && cap(o.buf) < maxChunk {
 			o.buf = make([]byte, 0, maxChunk)
 		}

@@ -180,8 +180,9 @@ func (e *Executor) watch(ctx context.Context, deadline time.Duration, w *slot, i
 	if !runs {
 		return
 	}
-	e.stick(w, id)
+	log := e.stick(w, id)
 	h.done <- outcome{left: true, cause: cause, so: so}
+	log()
 	e.interruptForEver(w, id, ended)
 }
 
@@ -240,7 +241,7 @@ func (e *Executor) guarded(w *slot, f func()) {
 	ended := make(chan struct{})
 	t := time.AfterFunc(guardPatience, func() {
 		if !e.interrupt(w, 0, ended) {
-			e.stick(w, 0)
+			e.stick(w, 0)()
 			e.interruptForEver(w, 0, ended)
 			e.unstick(w)
 		}

@@ -578,3 +578,102 @@ func TestRecycleStopsFinalizers(t *testing.T) {
 		})
 	}
 }
+
+// Whoever waits without a deadline while calls are left behind, and come back, gets an interpreter or an error.
+func TestWaitersAmongLeftCalls(t *testing.T) {
+	ex := openAt(t, pyexec.Config{Grace: 2 * time.Millisecond, Functions: pyexec.Functions{"nap": func() { time.Sleep(8 * time.Millisecond) }}})
+	var wg sync.WaitGroup
+	done := make(chan struct{})
+	for range 8 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				_, err := ex.Execute(ctx, "x = 1", nil)
+				var stuck *pyexec.StuckError
+				if err != nil && !errors.As(err, &stuck) {
+					assert.NoError(t, err)
+					return
+				}
+			}
+		})
+	}
+	for range 50 {
+		_, err := ex.Run(ctx, pyexec.Snippet{Code: "nap()", Timeout: 2 * time.Millisecond})
+		assert.Error(t, err)
+	}
+	close(done)
+	wg.Wait()
+	_, err := ex.Run(ctx, pyexec.Snippet{Code: "x = 1", Timeout: time.Minute})
+	require.NoError(t, err)
+}
+
+// A Logger may ask the Executor, and take its time: nobody waits for it.
+func TestLoggerMayAsk(t *testing.T) {
+	back, logged := make(chan struct{}), make(chan struct{})
+	var ex *pyexec.Executor
+	logger := slog.New(slog.NewTextHandler(writerFunc(func(p []byte) (int, error) {
+		defer close(logged)
+		_ = ex.Stats()
+		<-back
+		return len(p), nil
+	}), nil))
+	ex = openAt(t, pyexec.Config{Grace: 20 * time.Millisecond, Logger: logger, Functions: pyexec.Functions{"f": func() { <-back }}})
+	_, err := ex.Run(ctx, pyexec.Snippet{Code: "f()", Timeout: time.Millisecond})
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	close(back)
+	<-logged
+}
+
+// Close gives up on a call that was left behind before, too.
+func TestCloseAfterACallWasLeft(t *testing.T) {
+	back := make(chan struct{})
+	ex, err := pyexec.New(pyexec.Config{Grace: 20 * time.Millisecond, Functions: pyexec.Functions{"f": func() { <-back }}})
+	require.NoError(t, err)
+	_, err = ex.Run(ctx, pyexec.Snippet{Code: "f()", Timeout: time.Millisecond})
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	var stuck *pyexec.StuckError
+	require.ErrorAs(t, ex.Close(), &stuck)
+	close(back)
+	assert.Eventually(t, func() bool { return ex.Close() == nil }, 10*time.Second, time.Millisecond)
+}
+
+// What a call that ended by itself was to be stopped for is no reason of the next one's.
+func TestReasonsAreOfOneCall(t *testing.T) {
+	ex := openAt(t, pyexec.Config{MemoryLimit: 64 << 20})
+	for range 20 {
+		_, err := ex.Run(ctx, pyexec.Snippet{Code: "import itertools\nif 1 in itertools.repeat(0, 1000000): pass", Timeout: 5 * time.Millisecond})
+		_ = err // whatever comes of it
+		res, err := ex.Execute(ctx, "try: 'a' * (1 << 30)\nexcept MemoryError: x = 1", nil)
+		require.NoError(t, err)
+		assert.Equal(t, int64(1), res.Vars()["x"])
+	}
+}
+
+// Once Run has returned, a Writer gets no more.
+func TestWritersRestAfterTheCall(t *testing.T) {
+	for name, open := range map[string]func(*testing.T, pyexec.Config) *pyexec.Executor{"in process": openAt, "worker process": openProcess} {
+		t.Run(name, func(t *testing.T) {
+			ex := open(t, pyexec.Config{Grace: 20 * time.Millisecond})
+			var over atomic.Bool
+			var late atomic.Int32
+			back := make(chan struct{})
+			_, err := ex.Run(ctx, pyexec.Snippet{Code: "print('x' * 1000000)", Timeout: 10 * time.Millisecond, Stdout: writerFunc(func(p []byte) (int, error) {
+				if over.Load() {
+					late.Add(1)
+				}
+				<-back
+				return len(p), nil
+			})})
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			over.Store(true)
+			close(back)
+			_, err = ex.Run(ctx, pyexec.Snippet{Code: "x = 1", Timeout: time.Minute})
+			require.NoError(t, err)
+			assert.Zero(t, late.Load())
+		})
+	}
+}

@@ -145,6 +145,11 @@ func (s *counters) countRecycle(reason RecycleReason, method engine.Method) {
 	}
 }
 
+// aging is the context of who waits because of an interpreter's age: it is no caller, of whom there may be too many.
+var aging = context.WithValue(context.Background(), agingKey{}, true)
+
+type agingKey struct{}
+
 // startAging recycles by age in the background, so that no caller pays for it.
 func (e *Executor) startAging() {
 	if e.config.RecycleAfter == 0 {
@@ -181,7 +186,7 @@ func (e *Executor) age() bool {
 			e.recycleAged(w)
 		}
 	}
-	w, err := e.acquire(context.Background(), 0)
+	w, err := e.acquire(aging, 0)
 	if err != nil {
 		return !e.isClosing() // all are stuck
 	}

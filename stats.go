@@ -33,7 +33,7 @@ type Stats struct {
 	MemoryStops    uint64                   // calls that ended because of Config.MemoryLimit
 	LongestCall    time.Duration            // how long the longest call took
 	Running        []Running                // what is under way, a call per interpreter
-	Stuck          int                      // of these, those that could not be stopped
+	Stuck          int                      // interpreters that are at something which could not be stopped: a call, a recycle, Close
 }
 
 type counters struct {

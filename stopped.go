@@ -72,9 +72,9 @@ func (e *StuckError) Error() string {
 // Unwrap returns Err.
 func (e *StuckError) Unwrap() error { return e.Err }
 
-// Running is something that an interpreter is at.
+// Running is a call that an interpreter is at.
 type Running struct {
-	Snippet string // its name, cut after 63 bytes; "(recycle)" or "(close)" if it is no snippet
+	Snippet string // its name, cut after 63 bytes
 	For     time.Duration
 }
 
@@ -175,7 +175,8 @@ type trouble struct {
 	all   chan struct{} // closed while all workers are stuck
 }
 
-func (e *Executor) stick(w *slot, id uint64) {
+// stick notes that a worker is stuck, and returns what says so to the Logger: for when nobody waits for it.
+func (e *Executor) stick(w *slot, id uint64) (log func()) {
 	name, since := "a snippet", now()
 	if w.stopper != nil {
 		if r, ok := w.stopper.Current(); ok && (r.ID == id || id == 0) {
@@ -188,19 +189,21 @@ func (e *Executor) stick(w *slot, id uint64) {
 	t := &e.trouble
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if slices.Contains(t.slots, w) {
-		return
-	}
-	t.slots, t.since, t.names = append(t.slots, w), append(t.since, since), append(t.names, name)
-	if len(t.slots) == e.workers {
-		close(t.all)
-	}
 	select {
 	case <-e.closing:
 		e.giveUp.Do(func() { close(e.gaveUp) })
 	default:
 	}
-	e.config.Logger.Warn("pyexec: an interpreter is stuck in code that cannot be interrupted", "snippet", name)
+	if slices.Contains(t.slots, w) {
+		return func() {}
+	}
+	t.slots, t.since, t.names = append(t.slots, w), append(t.since, since), append(t.names, name)
+	if len(t.slots) == e.workers {
+		close(t.all)
+	}
+	return func() {
+		e.config.Logger.Warn("pyexec: an interpreter is stuck in code that cannot be interrupted", "snippet", name)
+	}
 }
 
 func (e *Executor) unstick(w *slot) {

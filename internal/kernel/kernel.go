@@ -24,7 +24,6 @@ import "C"
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"os"
 	"runtime"
 	"strings"
@@ -175,7 +174,7 @@ func (k *Kernel) Recycle() (engine.Method, error) {
 	case C.PYEXEC_PURGED:
 		return engine.Purged, nil
 	}
-	return 0, fmt.Errorf("recycling Python: %s", C.GoString(&failure.message[0]))
+	return 0, &engine.StartError{What: "Python again", Reason: C.GoString(&failure.message[0])}
 }
 
 // Close finalises the interpreter, or where that is unsafe leaves it idle for the next Start.
