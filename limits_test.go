@@ -677,3 +677,32 @@ func TestWritersRestAfterTheCall(t *testing.T) {
 		})
 	}
 }
+
+// A thread that catches everything is ended all the same: it could look into the next call, and change it.
+func TestThreadsThatCatchEverything(t *testing.T) {
+	ex := open(t, pyexec.Config{})
+	for _, body := range []string{
+		"time.sleep(.01)\n            d = vars(sys.modules['__main__'])\n            if 'balance' in d: d['balance'] = 0; print('got', d['balance'])",
+		"pass",
+		"sum(range(1000))",
+	} {
+		_, err := ex.Execute(ctx, `
+import sys, threading, time
+def run():
+    while True:
+        try:
+            `+body+`
+        except: pass
+threading.Thread(target=run, daemon=True).start()
+`, nil)
+		require.NoError(t, err)
+		for range 2 {
+			res, err := ex.Execute(ctx, "import sys, time\nbalance = 100\ntime.sleep(0.03)\nn = len(sys._current_frames())", nil)
+			require.NoError(t, err)
+			assert.Equal(t, int64(100), res.Vars()["balance"])
+			assert.Equal(t, int64(1), res.Vars()["n"])
+			assert.Empty(t, res.Stdout)
+			assert.Empty(t, res.Tainted)
+		}
+	}
+}

@@ -329,6 +329,49 @@ pyexec_stop_foreign_threads(pyexec_kernel *k)
     }
 }
 
+/* No except clause holds against that. */
+static int
+end_thread(PyObject *arg, PyFrameObject *frame, int what, PyObject *value)
+{
+    (void)arg;
+    (void)frame;
+    if (pyexec_on_call_thread() || what == PyTrace_EXCEPTION || (what == PyTrace_RETURN && value == NULL)) {
+        return 0;
+    }
+    PyErr_SetNone(PyExc_SystemExit);
+    return -1;
+}
+
+void
+pyexec_trace_foreign_threads(pyexec_kernel *k)
+{
+#if PYEXEC_TRACES_EACH_THREAD
+    PyThreadState *self = PyThreadState_Get();
+    for (PyThreadState *s = PyInterpreterState_ThreadHead(k->interp); s != NULL; s = PyThreadState_Next(s)) {
+        pthread_mutex_lock(&lock);
+        bool theirs = s != self && !is_ours(s, k->generation);
+        pthread_mutex_unlock(&lock);
+        if (theirs && s->c_tracefunc != end_thread) {
+            _PyEval_SetTrace(s, end_thread, NULL);
+        }
+    }
+#else
+    (void)k;
+    PyEval_SetTraceAllThreads(end_thread, NULL);
+#endif
+}
+
+void
+pyexec_untrace_foreign_threads(pyexec_kernel *k)
+{
+#if !PYEXEC_TRACES_EACH_THREAD
+    PyEval_SetTraceAllThreads(NULL, NULL);
+    k->stop.traced = false; /* its trace function is set again when it is told again */
+#else
+    (void)k;
+#endif
+}
+
 void
 pyexec_without_gil(void (*function)(void *), void *arg)
 {

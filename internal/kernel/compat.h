@@ -398,6 +398,13 @@ pyexec_trace_here(Py_tracefunc function)
     return state->tracing == 0;
 }
 
+/* ---- tracing other threads: 3.11 has a function for one, later versions for all ---- */
+#if PY_VERSION_HEX < 0x030C0000
+#define PYEXEC_TRACES_EACH_THREAD 1
+#else
+#define PYEXEC_TRACES_EACH_THREAD 0
+#endif
+
 /* ---- re-initialisation (RATIONALE.md, "Why not always initialise again?") ----
  * What Py_FinalizeEx + Py_InitializeFromConfig in one process is worth, as measured:
  * 3.11: sound while only modules built into the interpreter's core are loaded; leaks with others.

@@ -285,6 +285,8 @@ bool pyexec_has_foreign_threads(pyexec_kernel *k); /* threads that snippets star
 bool pyexec_has_new_threads(pyexec_kernel *k);     /* the same, but for those given up */
 void pyexec_give_up_threads(pyexec_kernel *k);
 void pyexec_stop_foreign_threads(pyexec_kernel *k); /* raise SystemExit in them */
+void pyexec_trace_foreign_threads(pyexec_kernel *k); /* the same, at every instruction */
+void pyexec_untrace_foreign_threads(pyexec_kernel *k); /* but those that 3.11 can go on tracing */
 void pyexec_bound_threads(void); /* how deep they may recurse */
 int pyexec_recursion_here(void); /* how deep any thread may that this one starts, and itself */
 void pyexec_without_gil(void (*function)(void *), void *arg);
@@ -477,6 +479,7 @@ typedef struct {
     bool cut;
     pyexec_kernel *stream; /* it goes to this kernel's host, and buf is only what is not yet sent; NULL: it is kept */
     uint32_t index;        /* of the stream: 1 or 2 */
+    const uint64_t *given_up; /* NULL, or the kernel's: what such threads write is no part of anybody's call */
     uint64_t *length; /* NULL, or where else buf.len is noted, for those who may have to read it without us */
 } pyexec_capture;
 

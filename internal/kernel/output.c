@@ -21,6 +21,9 @@ keep(pyexec_capture *c, const char *p, size_t n)
     if (!c->open || c->cut) {
         return 0; /* what is kept is a beginning, without gaps */
     }
+    if (c->given_up != NULL && *c->given_up != 0 && !pyexec_on_call_thread() && PyThreadState_Get()->id <= *c->given_up) {
+        return 0;
+    }
     if (c->stream != NULL) {
         return pyexec_stream_write(c, p, n);
     }
@@ -359,6 +362,7 @@ pyexec_output_install(pyexec_kernel *k)
 {
     PyTypeObject *types[4] = {make_type(0), make_type(1), make_type(2), make_type(3)}; /* new */
     k->out.max = k->err.max = (size_t)k->config.max_output;
+    k->out.given_up = k->err.given_up = &k->given_up;
     k->sys_stdout = make_pair(types, &k->out, "<stdout>", "surrogateescape");
     k->sys_stderr = make_pair(types, &k->err, "<stderr>", "backslashreplace");
     k->out.index = 1;

@@ -244,8 +244,13 @@ pyexec_threads_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state
         return 0;
     }
     pyexec_report(k, row, "none", "still running");
+    bool traced = false;
     for (int i = 0, asleep = 0; i < WAITS && asleep < ASLEEP && pyexec_has_new_threads(k); i++) {
         pyexec_stop_foreign_threads(k);
+        if (!traced && (i >= WAITS / 2 || asleep >= ASLEEP / 2)) { /* it catches SystemExit, or is in C */
+            traced = true;
+            pyexec_trace_foreign_threads(k);
+        }
         if (i % RELEASES == RELEASES - 1) { /* only now: what a thread does when it ends may need them */
             pyexec_release_made_locks(k);
         }
@@ -256,6 +261,12 @@ pyexec_threads_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state
     if (pyexec_has_new_threads(k)) {
         pyexec_give_up_threads(k);
         pyexec_taint(k, "a thread that the snippet started does not end");
+    }
+    else if (traced) {
+        pyexec_taint(k, "a thread that the snippet started had to be ended in the middle of what it did");
+    }
+    if (traced) {
+        pyexec_untrace_foreign_threads(k);
     }
     clear_note();
     return 1;
