@@ -167,7 +167,7 @@ var cRows = map[string]rowTest{
 	},
 	"threading.stack_size": {
 		probe: "__import__('_thread').stack_size() == 0",
-		dirts: []dirt{{name: "set", code: "import threading; threading.stack_size(1 << 20)"}},
+		dirts: []dirt{{name: "set", code: "import threading; threading.stack_size(16 << 20)"}},
 	},
 	"socket.getdefaulttimeout": {
 		probe: "__import__('socket').getdefaulttimeout() is None",

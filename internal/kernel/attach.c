@@ -188,9 +188,6 @@ pyexec_attach(pyexec_kernel *k) /* GIL not held; held after */
     }
     PyEval_RestoreThread(mine->state);
     pyexec_be_main_thread(mine->state); /* before states are released: the main one's must not be */
-    if (PYEXEC_RECURSION_IS_OF_STACK) {
-        pyexec_bound_recursion(mine->state, mine->recursion); /* the reset of another thread's call has set it */
-    }
     if (__builtin_expect(new, 0)) {
         pyexec_locals_init();
         PyMem_RawFree(mine->buried);
@@ -220,13 +217,13 @@ pyexec_detach(pyexec_kernel *k)
     (void)PyEval_SaveThread();
 }
 
-static size_t
-stack_of_new_threads(void)
+size_t
+pyexec_default_stack(void)
 {
-    size_t size = PyThread_get_stacksize(); /* as _thread.stack_size has set it */
+    size_t size = 0;
     pthread_attr_t attr;
-    if (size != 0 || pthread_getattr_default_np(&attr) != 0) {
-        return size;
+    if (pthread_getattr_default_np(&attr) != 0) {
+        return 0;
     }
     if (pthread_attr_getstacksize(&attr, &size) != 0) {
         size = 0;
@@ -235,11 +232,12 @@ stack_of_new_threads(void)
     return size;
 }
 
-/* One has just been started, or the limit of all was set. */
+/* One has just been started. */
 void
 pyexec_bound_threads(void)
 {
-    int most = pyexec_recursion_on(stack_of_new_threads());
+    size_t size = PyThread_get_stacksize(); /* as _thread.stack_size has set it */
+    int most = pyexec_recursion_on(size != 0 ? size : pyexec_default_stack());
     pthread_mutex_lock(&lock);
     for (PyThreadState *s = PyInterpreterState_ThreadHead(PyInterpreterState_Get()); s != NULL; s = PyThreadState_Next(s)) {
         node *n = nodes;
@@ -254,7 +252,7 @@ pyexec_bound_threads(void)
 int
 pyexec_recursion_here(void)
 {
-    int threads = pyexec_recursion_on(stack_of_new_threads());
+    int threads = pyexec_recursion_on(pyexec_default_stack());
     return mine != NULL && mine->recursion < threads ? mine->recursion : threads;
 }
 

@@ -121,7 +121,7 @@ pyexec_long_from_big_endian(const uint8_t *in, size_t n)
 #endif
 
 /* ---- how deep code may recurse on a stack ----
- * 3.11 counts calls, those of Python code and those in C alike; 3.12 and 3.13 count those in C by themselves, up to a number
+ * 3.11 counts calls, those of Python code and those in C alike, with one limit for all threads; 3.12 and 3.13 count those in C by themselves, up to a number
  * that a stack of 8 MB does not hold; later versions look at the stack itself. The most that was found is sorted() with
  * a key that sorts, with 2.6 KB a call in each version. (numpy's ufuncs take more, see README.md.) */
 enum { PYEXEC_STACK_OF_A_CALL = 2688 };
@@ -135,12 +135,7 @@ pyexec_recursion_on(size_t stack)
 static inline void
 pyexec_bound_recursion(PyThreadState *state, int most)
 {
-#if PY_VERSION_HEX < 0x030C0000
-    if (__builtin_expect(state->recursion_limit > most, 0)) {
-        state->recursion_remaining -= state->recursion_limit - most;
-        state->recursion_limit = most;
-    }
-#elif PY_VERSION_HEX < 0x030E0000
+#if PY_VERSION_HEX >= 0x030C0000 && PY_VERSION_HEX < 0x030E0000
     if (state->c_recursion_remaining > most) {
         state->c_recursion_remaining = most;
     }
@@ -150,7 +145,7 @@ pyexec_bound_recursion(PyThreadState *state, int most)
 #endif
 }
 
-/* sys.setrecursionlimit sets that of all threads, on 3.11; on later versions it has nothing to do with their stacks. */
+/* Whether sys.setrecursionlimit has anything to do with stacks. */
 #if PY_VERSION_HEX < 0x030C0000
 #define PYEXEC_RECURSION_IS_OF_STACK 1
 #else

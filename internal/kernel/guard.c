@@ -40,7 +40,7 @@ on_kill(PyObject *args, const char *what)
         bool outside = p == (group ? 1 : -1) || (!group && (p == 1 || (getpid() == worker && p == getppid())));
         return outside && s != 0 ? refuse(what, "it would signal processes that are not the snippet's") : 0;
     }
-    bool host = p == 0 || (group ? p == (long)getpgrp() : p == -1 || p == (long)getpid() || p == -(long)getpgrp());
+    bool host = p == 0 || (group ? p == (long)getpgrp() : p == -1 || p == -(long)getpgrp() || pyexec_is_host(p));
     return host && s != 0 ? refuse(what, "it would signal the host process") : 0;
 }
 
@@ -207,11 +207,7 @@ limit_recursion(PyObject *self, PyObject *arg)
         PyErr_Format(PyExc_ValueError, "recursion limit must not exceed %d: the host's stack would overflow", most);
         return NULL;
     }
-    PyObject *r = set_recursion_limit(self, arg); /* new */
-    if (r != NULL && PYEXEC_RECURSION_IS_OF_STACK) {
-        pyexec_bound_threads();
-    }
-    return r;
+    return set_recursion_limit(self, arg);
 }
 
 /* The method tables of these modules are changed in place, once in a process: so function objects that exist already, and

@@ -288,6 +288,7 @@ void pyexec_stop_foreign_threads(pyexec_kernel *k); /* raise SystemExit in them 
 void pyexec_trace_foreign_threads(pyexec_kernel *k); /* the same, at every instruction */
 void pyexec_untrace_foreign_threads(pyexec_kernel *k); /* but those that 3.11 can go on tracing */
 void pyexec_bound_threads(void); /* how deep they may recurse */
+size_t pyexec_default_stack(void); /* of threads */
 int pyexec_recursion_here(void); /* how deep any thread may that this one starts, and itself */
 void pyexec_without_gil(void (*function)(void *), void *arg);
 void pyexec_let_others_run(pyexec_kernel *k);      /* gives up the GIL for a millisecond */

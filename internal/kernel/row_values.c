@@ -52,15 +52,17 @@ read_value(const value *v, const pyexec_row_state *s)
     return r;
 }
 
-/* Recursion is bounded for what a stack holds, and Python needs some for itself. */
+/* Recursion is bounded for what a stack holds: on 3.11 with one limit for all, later for each, but Python needs some itself. */
 static bool
 is_small_stack(PyObject *size /* borrowed, may be NULL */)
 {
-    enum { LEAST = 1 << 20 };
+    enum { USUAL = 8 << 20, LITTLE = 1 << 20 };
+    long usual = (long)pyexec_default_stack();
+    long least = PYEXEC_RECURSION_IS_OF_STACK ? (usual < USUAL ? usual : USUAL) : LITTLE;
     long n = size != NULL && PyLong_Check(size) ? PyLong_AsLong(size) : 0;
     PyErr_Clear();
-    if (n > 0 && n < LEAST) {
-        PyErr_Format(PyExc_ValueError, "size not valid: %ld bytes (threads of pyexec's have at least %d)", n, (int)LEAST);
+    if (n > 0 && n < least) {
+        PyErr_Format(PyExc_ValueError, "size not valid: %ld bytes (threads of pyexec's have at least %ld)", n, least);
         return true;
     }
     return false;
