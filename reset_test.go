@@ -202,6 +202,27 @@ warnings.filterwarnings("ignore", "planted by adds")
 }
 
 // What only the changed state had kept alive, and is a cycle, is collected with it.
+// Modules of the snippet's own folders are the snippet's, also if C modules of the standard library came with them.
+func TestModulesOfChangedPaths(t *testing.T) {
+	for _, c := range []string{"_codecs_kr", "decimal", "datetime", "ctypes"} {
+		t.Run(c, func(t *testing.T) {
+			ex := open(t, pyexec.Config{})
+			for _, who := range []string{"one", "two"} {
+				folder := t.TempDir()
+				for _, name := range []string{"helpers.py", "colorsys.py"} {
+					text := fmt.Sprintf("import %s\nwho = %q\n", c, who)
+					require.NoError(t, os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600))
+				}
+				res := runWith(t, ex, "import sys\nsys.path.insert(0, folder)\nimport helpers, colorsys\nh = helpers.who", pyexec.Vars{"folder": folder})
+				assert.Equal(t, who, res.Vars()["h"])
+				res = run(t, ex, "import sys, colorsys\nx = [hasattr(colorsys, 'who'), 'helpers' in sys.modules, colorsys.rgb_to_hsv(1, 0, 0)[0]]")
+				assert.Equal(t, []any{false, false, 0.0}, res.Vars()["x"])
+				run(t, ex, "import "+c)
+			}
+		})
+	}
+}
+
 func TestWhatTheStateKeptAliveIsGone(t *testing.T) {
 	ex := open(t, pyexec.Config{RecycleEvery: pyexec.RecycleNever})
 	for _, code := range []string{"sys.path.append(Secret())", "import contextvars; contextvars.ContextVar('v').set(Secret)", "import atexit; atexit.register(Secret)"} {

@@ -851,6 +851,10 @@ int pyexec_objects_adopt(pyexec_kernel *k);       /* as it ends: what it changed
 int pyexec_objects_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
 void pyexec_objects_clear(pyexec_kernel *k);
 
+/* stray.c */
+PyObject *pyexec_stray_modules(pyexec_kernel *k, PyObject *now, PyObject *before); /* new set, or NULL: failed */
+int pyexec_is_stray(PyObject *stray, PyObject *name); /* stray may be NULL: none is; -1: failed */
+
 /* undos.c: what attributes were, once for each object and name */
 enum { PYEXEC_OF_TYPE, PYEXEC_OF_FUNCTION, PYEXEC_OF_OBJECT, PYEXEC_OF_ATTRIBUTE };
 

@@ -60,15 +60,17 @@ is_initializing(PyObject *module)
     return result;
 }
 
-/* Take over what is in sys.modules and was not when the import began. */
+/* Take over what is in sys.modules and was not when the import began; not what is stray, if it began in a changed interpreter. */
 static int
-adopt_new(pyexec_kernel *k, PyObject *before /* may be NULL */)
+adopt_new(pyexec_kernel *k, PyObject *before /* may be NULL */, bool clean)
 {
     PyObject *name = NULL, *module = NULL; /* borrowed */
     Py_ssize_t pos = 0;
     int result = 0;
     PyObject *now = PyDict_Copy(k->modules.table); /* new: looking at specs can run code */
-    if (now == NULL) {
+    PyObject *stray = now == NULL || clean ? NULL : pyexec_stray_modules(k, now, before); /* new */
+    if (now == NULL || (!clean && stray == NULL)) {
+        Py_XDECREF(now);
         return -1;
     }
     while (result == 0 && PyDict_Next(now, &pos, &name, &module)) {
@@ -78,6 +80,11 @@ adopt_new(pyexec_kernel *k, PyObject *before /* may be NULL */)
         }
         if (PyDict_GetItemWithError(k->modules.copy, name) != NULL && !pyexec_keeps(k, name)) {
             continue; /* a second one of that name: the snippet had removed the first, which will come back */
+        }
+        int is_stray = pyexec_is_stray(stray, name);
+        if (is_stray != 0) {
+            result = is_stray < 0 ? -1 : 0;
+            continue;
         }
         if (PyModule_Check(module)) {
             if (is_initializing(module)) {
@@ -93,6 +100,7 @@ adopt_new(pyexec_kernel *k, PyObject *before /* may be NULL */)
             result = PyDict_SetItem(k->modules.copy, name, module);
         }
     }
+    Py_XDECREF(stray);
     Py_DECREF(now);
     return result;
 }
@@ -227,7 +235,8 @@ import_again(pyexec_kernel *k, PyObject *name)
 static void
 import_ended(pyexec_kernel *k, PyObject *name, bool clean, bool native, PyObject *before)
 {
-    if (!clean && !native && !(PyUnicode_CheckExact(name) && pyexec_keeps(k, name))) {
+    bool kept = PyUnicode_CheckExact(name) && pyexec_keeps(k, name); /* and what it imports */
+    if (!clean && !native && !kept) {
         import_again(k, name);
         if (pyexec_touch_loaded(k) < 0) { /* built-in ones, which come back as they are */
             PyErr_Clear();
@@ -235,7 +244,10 @@ import_ended(pyexec_kernel *k, PyObject *name, bool clean, bool native, PyObject
         }
         return;
     }
-    if (adopt_new(k, before) < 0 || adopt_changed(k) < 0) {
+    if (!clean && !kept) {
+        import_again(k, name); /* it may be stray, and hide another */
+    }
+    if (adopt_new(k, before, clean || kept) < 0 || adopt_changed(k) < 0) {
         PyErr_Clear();
         pyexec_taint(k, "out of memory while a module was imported");
     }
@@ -312,7 +324,7 @@ pyexec_modules_snapshot(pyexec_kernel *k, const pyexec_row *row, pyexec_row_stat
     k->modules.table = Py_XNewRef(PyImport_GetModuleDict());
     k->modules.copy = PyDict_New(); /* new */
     if (k->modules.table == NULL || k->modules.copy == NULL || pyexec_find_skip(k, k->modules.table) < 0 ||
-        wrap_importlib(k) < 0 || adopt_new(k, NULL) < 0) {
+        wrap_importlib(k) < 0 || adopt_new(k, NULL, true) < 0) {
         return -1;
     }
     Py_ssize_t watch = pyexec_watch_dict(k, k->modules.table);
