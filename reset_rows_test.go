@@ -31,6 +31,14 @@ type rowTest struct {
 
 // rows has one for each row of the kernel's table.
 var rows = map[string]rowTest{
+	"ast": {
+		probe: "not any(vars(n) for t in [__import__('ast').parse('a = a + -b; a and b; a < b')] for n in __import__('ast').walk(t) if not n._fields)",
+		dirts: []dirt{
+			{name: "parents", code: "import ast\nfor node in ast.walk(ast.parse('x = [a + b, c.d]')):\n    for child in ast.iter_child_nodes(node): child.parent = node"},
+			{name: "operator", code: "import ast; ast.parse('-a').body[0].value.op.planted = 1", changes: []string{"ast: no attributes -> USub"}},
+			{name: "not only parse", code: "compile('a < b', 'x', 'eval', 1024).body.ops[0].planted = 1"},
+		},
+	},
 	"sys.path": {
 		probe: "sys.path is keep.path and sys.path == keep.path_items and sys.path is not keep.path_items",
 		dirts: []dirt{

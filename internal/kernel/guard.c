@@ -89,6 +89,10 @@ on_audit(const char *event, PyObject *args, void *data)
                    ? refuse("importing CPython's own test modules", "they change what no reset can put back")
                    : 0;
     }
+    if (strcmp(event, "compile") == 0) {
+        ((pyexec_kernel *)data)->compiled = true;
+        return 0;
+    }
     if (strncmp(event, "ctypes.", 7) == 0) {
         /* others only look, or work on ctypes' own objects */
         static const char *const acts[] = {"dlopen", "dlsym", "dlsym/handle", "call_function", "cdata", "PyObj_FromPtr"};

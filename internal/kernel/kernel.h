@@ -674,6 +674,11 @@ typedef struct {
 int pyexec_numpy_init(pyexec_kernel *k);
 int pyexec_numpy_saw(pyexec_kernel *k, PyObject *name, PyObject *module);
 bool pyexec_numpy_quiet(pyexec_kernel *k);
+
+/* row_ast.c */
+int pyexec_ast_snapshot(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+int pyexec_ast_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
+bool pyexec_ast_quiet(pyexec_kernel *k);
 int pyexec_numpy_restore(pyexec_kernel *k, const pyexec_row *row, pyexec_row_state *s);
 void pyexec_numpy_clear(pyexec_kernel *k);
 
@@ -1003,6 +1008,8 @@ struct pyexec_kernel {
     PyObject *audit_hooks; /* list of a snippet's own, in the state of their row; borrowed */
     bool evaluating; /* the snippet's code runs, and not what encodes its values */
     bool touched; /* a hook of touch.c has noted something: the table is to look */
+    bool compiled; /* a snippet may have come by nodes of row_ast.c */
+    PyObject *ast_nodes; /* borrowed: tuple, in the state of their row */
 
     /* of the call that runs */
     pyexec_stopping stop;

@@ -46,6 +46,9 @@ const pyexec_row pyexec_rows[] = {
     {"sys.warnoptions", "sys", "warnoptions", pyexec_list_snapshot, pyexec_list_restore, LIST},
     {"gc.callbacks", "gc", "callbacks", pyexec_list_snapshot, pyexec_list_restore, LIST},
     {"warnings.filters", "warnings", "filters", pyexec_list_snapshot, pyexec_list_restore, LIST},
+    {"ast", NULL, NULL, pyexec_ast_snapshot, pyexec_ast_restore,
+     "attributes of the nodes that all syntax trees share (ast.Load(), ast.Add()), where something was compiled",
+     "their attributes deleted", "nothing", IN_PLACE},
     {"os.environ", "os", "environ", pyexec_environ_snapshot, pyexec_environ_restore,
      "the versions of the mapping's dicts, and the pointers of the C environ (which os.putenv changes, too)",
      "setenv and unsetenv per variable, the mapping refilled in its original order and bound again; what the host "
