@@ -32,6 +32,17 @@ top_of(PyObject *name)
     return dot < 0 ? Py_NewRef(name) : PyUnicode_Substring(name, 0, dot);
 }
 
+static PyObject * /* borrowed: a tuple, or NULL */
+clean_path(pyexec_kernel *k)
+{
+    for (size_t i = 0; i < pyexec_row_count(); i++) {
+        if (strcmp(pyexec_rows[i].name, "sys.path") == 0) {
+            return k->rows[i].contents;
+        }
+    }
+    return NULL;
+}
+
 /* 1: a clean interpreter looks there, too; 0: it does not; -1: failed */
 static int
 is_found_clean(pyexec_kernel *k, PyObject *module)
@@ -40,7 +51,7 @@ is_found_clean(pyexec_kernel *k, PyObject *module)
     if (folder != NULL && PyDict_GetItemString(PyModule_GetDict(module), "__path__") != NULL) {
         folder = folder_of(folder);
     }
-    PyObject *path = k->rows[0].contents; /* borrowed: sys.path as it was */
+    PyObject *path = clean_path(k); /* borrowed */
     int found = folder == NULL || path == NULL ? 1 : PySequence_Contains(path, folder);
     Py_XDECREF(folder);
     return found;
