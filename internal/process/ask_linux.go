@@ -31,6 +31,7 @@ type conversation struct {
 
 	ticket uint64         // of the write that is next
 	early  map[uint64]ask // writes whose turn has not come
+	ahead  uint64         // bytes of those
 
 	ended chan struct{} // closed when there will be no more questions
 	reply []byte        // its body
@@ -128,18 +129,18 @@ func (t *conversation) dispatch(a ask) error {
 		return t.pass(a)
 	}
 	t.early[a.Ticket] = a
-	early := t.held.Add(int64(len(a.Data)))
+	t.ahead += uint64(len(a.Data))
 	for {
 		next, ok := t.early[t.ticket]
 		if !ok {
-			if len(t.early) > maxAsking || uint64(early) > t.in.limit {
+			if len(t.early) > maxAsking || t.ahead > t.in.limit {
 				return errGarbage
 			}
 			return nil
 		}
 		delete(t.early, t.ticket)
 		t.ticket++
-		early = t.held.Add(-int64(len(next.Data)))
+		t.ahead -= uint64(len(next.Data))
 		if err := t.pass(next); err != nil {
 			return err
 		}
