@@ -122,6 +122,10 @@ pyexec_undos_keep(pyexec_undos *u, uint8_t kind, PyObject *object, PyObject *nam
         return 0;
     }
     pyexec_undo entry = make_entry(kind, object, name, old, handed_out);
+    if (PyErr_Occurred()) { /* what is in a dict could not be kept */
+        drop(&entry);
+        return -1;
+    }
     while (u->n == u->cap) {
         if (make_room(u) < 0) {
             drop(&entry);
