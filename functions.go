@@ -19,7 +19,8 @@ import (
 
 // Functions are Go functions that snippets can call, by the names they have there. Each may have
 //
-//   - a context.Context first, which ends with the call, or at its deadline, and may not be used to wait for the same Executor (ErrReentrant);
+//   - a context.Context first, which ends with the call, or at its deadline, and may not be used to wait for the same
+//     Executor (ErrReentrant);
 //   - any number of parameters of types that Python values can be decoded into, as by Result.Decode, the last one
 //     variadic or not;
 //   - a struct, or a pointer to one, as the last parameter: Python's keyword arguments fill its fields, by cbor or json tag.
@@ -31,10 +32,11 @@ import (
 // do not fit raise TypeError. A function that panics raises a GoError, too, of a *PanicError.
 //
 // A function runs on the goroutine that called Run, or, if that can leave it behind, on one of the Executor's: with
-// Isolation: Process, and if the call can be cancelled or has a deadline. Either is locked to its thread meanwhile. Other threads of the snippet go on. If a snippet starts threads, or if there are several Workers, several
-// functions may run at once. If a function calls runtime.LockOSThread, it must call UnlockOSThread as
-// often before it returns, or Go's runtime ends the program. Outside its call a function is dead: if it is called by a
-// thread that a snippet left behind, it raises RuntimeError.
+// Isolation: Process, and if the call can be cancelled or has a deadline. Either is locked to its thread meanwhile. Other
+// threads of the snippet go on. If a snippet starts threads, or if there are several Workers, several functions may run at
+// once. If a function calls runtime.LockOSThread, it must call UnlockOSThread as often before it returns, or Go's runtime
+// ends the program. Outside its call a function is dead: if it is called by a thread that a snippet left behind, it raises
+// RuntimeError.
 type Functions map[string]any
 
 // ErrReentrant is returned to a function that a snippet called, if it has to wait for the Executor that runs the snippet:

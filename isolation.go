@@ -46,8 +46,8 @@ type unsupported string
 func (e unsupported) Error() string { return "pyexec: " + string(e) }
 func (e unsupported) Unwrap() error { return ErrUnsupported }
 
-// A StartError is returned by New if the interpreter or worker processes could not be started: a module
-// of Config.Preload that cannot be imported, no memory, no processes, an interpreter in this process that is not pyexec's.
+// A StartError is returned by New if the interpreter or worker processes could not be started: a module of Config.Preload
+// that cannot be imported, no memory, no processes, an interpreter in this process that is not pyexec's.
 // Its fields are What ("Python", or "the template process") and Reason.
 type StartError = engine.StartError
 

@@ -27,9 +27,9 @@ const (
 )
 
 // Recycle replaces the interpreter by a clean one, once the calls before it are done; of several Workers, one that is idle,
-// and the others stay. Stats tells how it was done: where
-// a full re-initialisation is known to be unsafe, because of the Python version, of a native module that was loaded, or of
-// a thread that a snippet left running, everything is put back and collected, but loaded modules stay.
+// and the others stay. Stats tells how it was done: where a full re-initialisation is known to be unsafe, because of the
+// Python version, of a native module that was loaded, or of a thread that a snippet left running, everything is put back
+// and collected, but loaded modules stay.
 //
 // It returns ErrClosed after Close, and ctx.Err() if ctx ends before it is done, within a *StuckError if a call that does not
 // end is in the way; ErrBusy with Config.MaxWaiting; ErrReentrant in a function that a snippet called.

@@ -121,9 +121,10 @@ pyexec_long_from_big_endian(const uint8_t *in, size_t n)
 #endif
 
 /* ---- how deep code may recurse on a stack ----
- * 3.11 counts calls, those of Python code and those in C alike, with one limit for all threads; 3.12 and 3.13 count those in C by themselves, up to a number
- * that a stack of 8 MB does not hold; later versions look at the stack itself. The most that was found is sorted() with
- * a key that sorts, with 2.6 KB a call in each version. (numpy's ufuncs take more, see README.md.) */
+ * 3.11 counts calls, those of Python code and those in C alike, with one limit for all threads; 3.12 and 3.13 count those in
+ * C by themselves, up to a number that a stack of 8 MB does not hold; later versions look at the stack itself. The most
+ * that was found is sorted() with a key that sorts, with 2.6 KB a call in each version. (numpy's ufuncs take more, see
+ * README.md.) */
 enum { PYEXEC_STACK_OF_A_CALL = 2688 };
 
 static inline int

@@ -59,8 +59,9 @@ pyexec_settings_quiet(pyexec_kernel *k)
     PyThreadState *t = PyThreadState_GET();
     return Py_GetRecursionLimit() == k->settings.recursion_limit && k->gc_enabled && t->c_traceobj == NULL &&
            t->c_profileobj == NULL && t->context == NULL && !has_locals(t) && t->async_gen_firstiter == NULL &&
-           t->async_gen_finalizer == NULL && !k->settings.cwd_changed && !k->touched && pyexec_templates_quiet(k) && pyexec_numpy_quiet(k) &&
-           pyexec_ast_quiet(k) && PyInterpreterState_ThreadHead(k->interp)->id == k->settings.newest_thread;
+           t->async_gen_finalizer == NULL && !k->settings.cwd_changed && !k->touched &&
+           pyexec_templates_quiet(k) && pyexec_numpy_quiet(k) && pyexec_ast_quiet(k) &&
+           PyInterpreterState_ThreadHead(k->interp)->id == k->settings.newest_thread;
 }
 
 /* What is as it is now is as it should be: called when all rows have been looked at. */
