@@ -152,6 +152,8 @@ func TestLongTimeout(t *testing.T) {
 	}})
 	require.NoError(t, err)
 	assert.Equal(t, int64(2), res.Vars()["x"])
+	_, err = ex.Run(ctx, pyexec.Snippet{Code: "while True: pass", Timeout: 20 * time.Millisecond})
+	require.ErrorIs(t, err, context.DeadlineExceeded, "nor one that keeps the next call's from being seen")
 }
 
 func TestCancel(t *testing.T) {
